@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * audit log: the directory, its writer thread, and the gate. See docs/audit-format.md for every file.
+ *
+ * Order, never changed: append → fdatasync → release whoever waits → sign → checkpoints.log → fdatasync → rename
+ * `checkpoint`. A failed write or fdatasync closes the gate; nothing is released that is not durable.
+ */
+#ifndef AUDIT_LOG_H
+#define AUDIT_LOG_H
+
+#include "audit/desk.h"
+#include "audit/signer.h"
+
+struct audit_log;
+
+struct audit_log_options {
+    const char *dir;
+    const char *origin;           /* NULL: localhost/egress-audit/<hash of machine id>/<shard> */
+    struct signer *signer;        /* borrowed */
+    size_t desk_ring_bytes;       /* of each desk; a power of two */
+    uint64_t segment_bytes;       /* 0: 256 MiB */
+    uint64_t reserve_bytes;       /* ballast and room kept free; 0: 16 MiB */
+};
+
+enum audit_start {
+    AUDIT_START_OK,
+    AUDIT_START_FAILED,    /* exit 1 */
+    AUDIT_START_TAMPERED,  /* exit 2 */
+    AUDIT_START_LOCKED,    /* exit 3 */
+    AUDIT_START_ROLLBACK,  /* exit 4 */
+};
+
+/*
+ * Opens or makes the directory, takes the lock, recovers (cuts a torn tail into quarantine/, refuses a log that was
+ * changed), and leaves the log ready for desks. On failure `message` says what and where, with the holder of a lock.
+ * Main thread.
+ */
+enum audit_start audit_log_open(const struct audit_log_options *options, struct audit_log **out, char *message,
+                                size_t message_cap);
+
+/* A desk for the calling set-up; `notify` is called on the writer thread after a commit while desk_set_waiting().
+ * Before audit_log_start() alone. */
+MUST_CHECK enum err audit_log_desk(struct audit_log *log, desk_wake_fn *notify, void *arg, struct desk **out);
+
+/* Starts the writer thread; the first entry is log_started (with open flows of a crash), durable on return. */
+MUST_CHECK enum err audit_log_start(struct audit_log *log);
+
+/* Writes what the desks hold and a last log_stopped, signs, joins the thread and closes. Producers must have ended.
+ * ERR_IO: something could not be made durable. */
+MUST_CHECK enum err audit_log_stop(struct audit_log *log);
+
+const char *audit_log_origin(const struct audit_log *log);
+const char *audit_log_vkey(const struct audit_log *log); /* the verifier key line */
+
+struct audit_log_status {
+    uint64_t entries;       /* durable */
+    uint64_t signed_size;
+    uint64_t commits;
+    uint64_t refused;       /* attempts refused at the gate since start */
+    bool gate_closed;
+    char gate_why[160];     /* empty while open */
+};
+/* Any thread. */
+void audit_log_status(const struct audit_log *log, struct audit_log_status *out);
+
+/* Keeps a text under blobs/<sha256> (fsynced, file and directory) before an entry names it; gives its hash. Main. */
+MUST_CHECK enum err audit_log_blob(struct audit_log *log, struct span text, char out_hex[static 65]);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reader: entries of a log directory in order, up to the last commit, without a lock. For tail, query and export.
+ */
+#ifndef AUDIT_READER_H
+#define AUDIT_READER_H
+
+#include "base/err.h"
+#include "base/span.h"
+
+struct audit_reader;
+
+MUST_CHECK enum err audit_reader_open(const char *dir, uint64_t from_index, struct audit_reader **out);
+void audit_reader_close(struct audit_reader *reader); /* NULL is allowed */
+
+/* The next durable entry: its JSON, valid until the next call. ERR_AGAIN: none yet (call again later, for follow);
+ * ERR_CORRUPT: the framing is broken. */
+MUST_CHECK enum err audit_reader_next(struct audit_reader *reader, uint64_t *out_index, struct span *out_leaf);
+
+/* Number of durable entries now. */
+uint64_t audit_reader_durable(struct audit_reader *reader);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify: proves a log directory offline, without a lock, beside a running daemon. Reads everything again: framing,
+ * every leaf hash, every commit root, hash arrays, checkpoints and their signatures, blobs that entries name,
+ * sequence numbers of each environment, and that each attempt has its outcome.
+ */
+#ifndef AUDIT_VERIFY_H
+#define AUDIT_VERIFY_H
+
+#include "audit/signer.h"
+
+struct verify_options {
+    const char *dir;
+    const char *vkey; /* a verifier key line the caller trusts, or NULL: the directory's own is used, and said so */
+    void (*progress)(void *arg, uint64_t entries); /* NULL: none */
+    void *progress_arg;
+};
+
+enum verify_result {
+    VERIFY_PROVEN = 0,
+    VERIFY_FAILED = 1,     /* could not work: the message says why */
+    VERIFY_TAMPERED = 2,
+    VERIFY_UNAVAILABLE = 3,
+    VERIFY_ROLLBACK = 4,
+    VERIFY_INCOMPLETE = 5,
+};
+
+#define VERIFY_SENTENCES_MAX 64
+
+struct verify_report {
+    enum verify_result result;
+    uint64_t entries, signed_size, attempts, outcomes, open_flows;
+    uint64_t first_bad; /* index, with VERIFY_TAMPERED and has_first_bad */
+    bool has_first_bad;
+    uint8_t root[DIGEST_BYTES];
+    size_t proven_count, unproven_count, finding_count;
+    char proven[VERIFY_SENTENCES_MAX][256];
+    char unproven[VERIFY_SENTENCES_MAX][256];
+    char findings[VERIFY_SENTENCES_MAX][256];
+};
+
+/* The result is also in the report, which is always filled. */
+enum verify_result audit_verify(const struct verify_options *options, struct verify_report *out);
+
+#endif

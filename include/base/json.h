@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * json: writes JSON (RFC 8259) into an outbuf without allocation, no spaces, keys in the order of the calls. Commas
+ * are put by the writer. The output is always valid UTF-8 on one line: control characters, DEL, U+0080..U+009F, U+2028,
+ * U+2029, `"` and `\` are escaped; a byte that is not part of valid UTF-8 becomes the six characters \u00NN preceded
+ * by a backslash, that is `\\u00NN` in the JSON text, so that the text shows the byte and a reader cannot take it for
+ * a code point.
+ *
+ *     struct json j = json_make(&out);
+ *     json_open(&j, '{'); json_key(&j, "host"); json_span(&j, host); json_close(&j, '}');
+ */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include "base/outbuf.h"
+
+struct json {
+    struct outbuf *out;
+    bool need_comma;
+};
+
+struct json json_make(struct outbuf *out);
+void json_open(struct json *j, char bracket);  /* '{' or '[' */
+void json_close(struct json *j, char bracket); /* '}' or ']' */
+void json_key(struct json *j, const char *key); /* a literal of ours: not escaped */
+void json_span(struct json *j, struct span value);
+void json_text(struct json *j, const char *value);
+void json_u64(struct json *j, uint64_t value);
+void json_i64(struct json *j, int64_t value);
+void json_bool(struct json *j, bool value);
+
+/* key and value at once */
+void json_key_span(struct json *j, const char *key, struct span value);
+void json_key_text(struct json *j, const char *key, const char *value);
+void json_key_u64(struct json *j, const char *key, uint64_t value);
+void json_key_i64(struct json *j, const char *key, int64_t value);
+void json_key_bool(struct json *j, const char *key, bool value);
+
+#endif

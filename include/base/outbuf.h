@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * outbuf: writes into memory that the caller owns, with a sticky overflow, so that a formatter checks once at its
+ * end. After an overflow nothing more is written and `len` stays at what fitted whole calls.
+ */
+#ifndef BASE_OUTBUF_H
+#define BASE_OUTBUF_H
+
+#include "base/span.h"
+
+struct outbuf {
+    uint8_t *data;
+    size_t cap;
+    size_t len;
+    bool overflow;
+};
+
+struct outbuf outbuf_make(void *data, size_t cap);
+void outbuf_bytes(struct outbuf *o, const void *data, size_t len);
+void outbuf_span(struct outbuf *o, struct span s);
+void outbuf_text(struct outbuf *o, const char *text);
+void outbuf_char(struct outbuf *o, char c);
+void outbuf_u64(struct outbuf *o, uint64_t value);  /* decimal */
+void outbuf_i64(struct outbuf *o, int64_t value);   /* decimal */
+void outbuf_hex(struct outbuf *o, struct span s);   /* lower-case hexadecimal */
+void outbuf_u8(struct outbuf *o, uint8_t value);    /* one byte */
+void outbuf_be16(struct outbuf *o, uint16_t value); /* big-endian */
+void outbuf_be32(struct outbuf *o, uint32_t value);
+void outbuf_be64(struct outbuf *o, uint64_t value);
+
+/* What was written, borrowed. */
+struct span outbuf_written(const struct outbuf *o);
+
+#endif

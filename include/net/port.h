@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port: one end of a lane: a socket seen as "may be read", "may be written", recv, send. The raw port is a
+ * non-blocking stream socket with one edge-triggered registration for both directions, added once and never changed;
+ * its callback only sets the flags and wakes the owner, and EAGAIN clears them. A TLS port or a test's fake has other
+ * operations behind the same struct.
+ */
+#ifndef NET_PORT_H
+#define NET_PORT_H
+
+#include "base/err.h"
+#include "base/span.h"
+#include "net/loop.h"
+
+struct port;
+
+enum port_io {
+    PORT_OK,     /* *out_n bytes moved, at least one */
+    PORT_AGAIN,  /* would block: the flag was cleared, an edge will come */
+    PORT_EOF,    /* read: the peer ended its direction */
+    PORT_RESET,  /* the connection is gone */
+};
+
+struct port_ops {
+    enum port_io (*recv)(struct port *port, void *buf, size_t len, size_t *out_n);
+    enum port_io (*send)(struct port *port, const void *buf, size_t len, size_t *out_n);
+    /* Moves bytes without copying; NULL where it cannot be (TLS, fakes). `pipe_fd` is the end to write to or read from. */
+    enum port_io (*splice_in)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
+    enum port_io (*splice_out)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
+    void (*shutdown_write)(struct port *port);
+    /* Ends it, with a reset instead of an orderly close if `reset`. The port must not be used afterwards. */
+    void (*close)(struct port *port, bool reset);
+    /* Bytes read from the port so far that TCP has but nobody took: 0 if unknown. */
+};
+
+typedef void port_wake_fn(struct port *port);
+
+struct port {
+    const struct port_ops *ops;
+    port_wake_fn *wake; /* called after a flag was set, at most once an event */
+    void *owner;
+    int fd;             /* -1 for a fake */
+    bool readable, writable;
+};
+
+static inline enum port_io port_recv(struct port *p, void *buf, size_t len, size_t *out_n)
+{
+    return p->ops->recv(p, buf, len, out_n);
+}
+static inline enum port_io port_send(struct port *p, const void *buf, size_t len, size_t *out_n)
+{
+    return p->ops->send(p, buf, len, out_n);
+}
+static inline void port_shutdown_write(struct port *p)
+{
+    p->ops->shutdown_write(p);
+}
+static inline void port_close(struct port *p, bool reset)
+{
+    p->ops->close(p, reset);
+}
+
+/*
+ * A raw port from the loop's pool around a connected or connecting non-blocking socket, which it owns from now on.
+ * `readable` and `writable` begin as given (an accepted socket: true, true, so that it is read before the first wait).
+ * port_close() unregisters, closes and returns it to the pool at the end of the turn.
+ */
+MUST_CHECK enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, port_wake_fn *wake,
+                                 void *owner, struct port **out);
+
+/* SO_ERROR of a connecting socket: 0 connected, else the errno. */
+int port_raw_error(const struct port *port);
+
+#endif

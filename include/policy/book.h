@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * book: the policies of all environments at one moment, immutable, with a generation; swapped whole. Main makes one,
+ * takes a reference for each worker and posts it; a worker swaps its pointer between events. References are atomic.
+ */
+#ifndef POLICY_BOOK_H
+#define POLICY_BOOK_H
+
+#include "policy/policy.h"
+
+struct book;
+
+/* Takes its own references to the policies (names must differ, else ERR_EXISTS). */
+MUST_CHECK enum err book_make(struct policy *const *policies, size_t count, uint64_t generation, struct book **out);
+struct book *book_ref(struct book *book);
+void book_unref(struct book *book); /* NULL is allowed */
+
+uint64_t book_generation(const struct book *book);
+size_t book_count(const struct book *book);
+struct policy *book_at(const struct book *book, size_t index);          /* borrowed */
+struct policy *book_find(const struct book *book, struct span environment); /* borrowed, NULL if there is none */
+
+#endif

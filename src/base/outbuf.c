@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/outbuf.h"
+
+struct outbuf outbuf_make(void *data, size_t cap)
+{
+    return (struct outbuf){.data = data, .cap = cap, .len = 0, .overflow = false};
+}
+
+void outbuf_bytes(struct outbuf *o, const void *data, size_t len)
+{
+    if (o->overflow || len > o->cap - o->len) {
+        o->overflow = true;
+        return;
+    }
+    if (len == 0)
+        return; /* memcpy from or to NULL is undefined even for no bytes */
+    memcpy(o->data + o->len, data, len);
+    o->len += len;
+}
+
+void outbuf_span(struct outbuf *o, struct span s)
+{
+    outbuf_bytes(o, s.data, s.len);
+}
+
+void outbuf_text(struct outbuf *o, const char *text)
+{
+    outbuf_span(o, span_text(text));
+}
+
+void outbuf_char(struct outbuf *o, char c)
+{
+    outbuf_bytes(o, &c, 1);
+}
+
+void outbuf_u64(struct outbuf *o, uint64_t value)
+{
+    char digits[20]; /* 2^64 - 1 has twenty */
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    outbuf_bytes(o, digits + at, sizeof digits - at);
+}
+
+void outbuf_i64(struct outbuf *o, int64_t value)
+{
+    if (value >= 0) {
+        outbuf_u64(o, (uint64_t)value);
+        return;
+    }
+    /* Sign and digits are one call to the caller: both or neither. */
+    struct outbuf before = *o;
+    outbuf_char(o, '-');
+    outbuf_u64(o, 0 - (uint64_t)value);
+    if (o->overflow)
+        o->len = before.len;
+}
+
+void outbuf_hex(struct outbuf *o, struct span s)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (o->overflow || s.len > (o->cap - o->len) / 2) {
+        o->overflow = true;
+        return;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        o->data[o->len++] = (uint8_t)digits[s.data[i] >> 4];
+        o->data[o->len++] = (uint8_t)digits[s.data[i] & 15];
+    }
+}
+
+void outbuf_u8(struct outbuf *o, uint8_t value)
+{
+    outbuf_bytes(o, &value, 1);
+}
+
+static void big_endian(struct outbuf *o, uint64_t value, size_t bytes)
+{
+    uint8_t raw[8];
+    for (size_t i = bytes; i > 0; i--) {
+        raw[i - 1] = (uint8_t)value;
+        value >>= 8;
+    }
+    outbuf_bytes(o, raw, bytes);
+}
+
+void outbuf_be16(struct outbuf *o, uint16_t value)
+{
+    big_endian(o, value, 2);
+}
+
+void outbuf_be32(struct outbuf *o, uint32_t value)
+{
+    big_endian(o, value, 4);
+}
+
+void outbuf_be64(struct outbuf *o, uint64_t value)
+{
+    big_endian(o, value, 8);
+}
+
+struct span outbuf_written(const struct outbuf *o)
+{
+    return span_make(o->data, o->len);
+}

@@ -21,8 +21,9 @@ struct ipaddr {
 
 /*
  * Canonical spellings alone: a dotted quad without leading zeros, or RFC 5952 section 4 (lower case, longest run of
- * zeros compressed, no leading zeros; an IPv4 tail only where inet_ntop would print one), without brackets or zone.
- * Every other spelling of an address is ERR_INVALID.
+ * zeros compressed, no leading zeros), without brackets or zone. Every other spelling of an address is ERR_INVALID.
+ * IPv4-mapped, -compatible and -translated addresses (which policy refuses in every case) are taken with a hexadecimal
+ * or a dotted tail; they print as inet_ntop() prints them.
  */
 MUST_CHECK enum err ipaddr_parse(struct span raw, struct ipaddr *out);
 

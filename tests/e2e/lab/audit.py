@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Audit: the records of one audit directory, read with the program itself, and proven with it."""
+import json
+import subprocess
+import threading
+
+from .wait import wait_for
+
+FLOW_CLASSES = (4001, 4002)
+TRAFFIC = 6
+
+
+def dig(record, *path):
+    for key in path:
+        if not isinstance(record, dict):
+            return None
+        record = record.get(key)
+    return record
+
+
+def facts(record):
+    """The words that tests use for a record's fields."""
+    return {
+        "verdict": {1: "allow", 2: "deny"}.get(record.get("action_id")),
+        "reason": record.get("status_code"),
+        "severity": record.get("severity_id"),
+        "activity": record.get("activity_id"),
+        "class_uid": record.get("class_uid"),
+        "stage": dig(record, "unmapped", "stage"),
+        "raw_target": dig(record, "unmapped", "raw_target"),
+        "host": dig(record, "dst_endpoint", "hostname"),
+        "address": dig(record, "dst_endpoint", "ip"),
+        "port": dig(record, "dst_endpoint", "port"),
+        "peer": dig(record, "src_endpoint", "ip"),
+        "src_port": dig(record, "src_endpoint", "port"),
+        "flow": dig(record, "metadata", "correlation_uid"),
+        "sequence": dig(record, "metadata", "sequence"),
+        "environment": dig(record, "metadata", "tenant_uid"),
+        "rule": dig(record, "firewall_rule", "uid"),
+        "policy": dig(record, "policy", "uid"),
+        "generation": dig(record, "policy", "version"),
+        "sni": dig(record, "tls", "sni"),
+        "up": dig(record, "traffic", "bytes_out"),
+        "down": dig(record, "traffic", "bytes_in"),
+        "answers": dig(record, "unmapped", "answers"),
+        "dials": dig(record, "unmapped", "dials"),
+        "dns_sent": dig(record, "unmapped", "dns_sent"),
+        "count": record.get("count"),
+    }
+
+
+def row(record):
+    f = facts(record)
+    return " ".join(f"{k}={f[k]!r}" for k in ("sequence", "activity", "host", "port", "src_port", "stage", "verdict",
+                                              "reason", "up", "down", "rule") if f[k] is not None)
+
+
+class Audit:
+    def __init__(self, binary, directory, checker=None, run_as=None):
+        self.binary = binary
+        self.directory = directory
+        self.checker = checker
+        self.run_as = run_as or {}
+        self._records = []
+        self._bad = []
+        self._lock = threading.Lock()
+        self._follower = None
+
+    # ---- reading ----
+
+    def _take(self, lines):
+        fresh = [json.loads(line) for line in lines]
+        for record in fresh:
+            if self.checker:
+                self._bad += [f"{p}: {row(record)}" for p in self.checker(record)]
+        with self._lock:
+            self._records.extend(fresh)
+
+    def follow(self):
+        """Keeps one `audit tail --follow` running instead of starting a program for every look."""
+        self._follower = subprocess.Popen([self.binary, "audit", "tail", self.directory, "--json", "--follow"],
+                                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **self.run_as)
+
+        def pump(stream):
+            for line in stream:
+                self._take([line])
+        threading.Thread(target=pump, args=(self._follower.stdout,), daemon=True, name="audit").start()
+        return self
+
+    def records(self):
+        """Every durable record so far."""
+        if self._follower is None or self._follower.poll() is not None:
+            done = subprocess.run([self.binary, "audit", "tail", self.directory, "--json"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, timeout=60, **self.run_as)
+            assert done.returncode == 0, f"audit tail: exit {done.returncode}: {done.stderr.decode()}"
+            self._take(done.stdout.splitlines()[len(self._records):])
+        with self._lock:
+            return list(self._records)
+
+    def flows(self):
+        """{flow id: [records in log order]} of the flow records; aggregated ones stand alone under their own uid."""
+        out = {}
+        for record in self.records():
+            if record.get("class_uid") in FLOW_CLASSES:
+                key = dig(record, "metadata", "correlation_uid") or dig(record, "metadata", "uid")
+                out.setdefault(key, []).append(record)
+        return out
+
+    def attempts(self, **match):
+        return [r[0] for r in self.flows().values() if matches(r[0], match)]
+
+    def outcomes(self, **match):
+        out = []
+        for records in self.flows().values():
+            out += [r for r in records[1:] if r["activity_id"] != TRAFFIC and matches(r, match)]
+        return out
+
+    def events(self, name=None, **match):
+        out = []
+        for record in self.records():
+            if record.get("class_uid") in FLOW_CLASSES:
+                continue
+            if (name is None or name in json.dumps(record)) and matches(record, match):
+                out.append(record)
+        return out
+
+    # ---- asserting ----
+
+    def _one(self, kind, find, match, seconds):
+        wait_for(lambda: find(**match), seconds, lambda: f"{kind} {match}; have\n" + self.report())
+        found = find(**match)
+        assert len(found) == 1, f"{len(found)} {kind}s match {match}:\n" + "\n".join(map(row, found))
+        return found[0]
+
+    def attempt(self, seconds=5.0, **match):
+        """Exactly one attempt record with these facts; waits until it is there."""
+        return self._one("attempt", self.attempts, match, seconds)
+
+    def outcome(self, seconds=5.0, **match):
+        return self._one("outcome", self.outcomes, match, seconds)
+
+    def event(self, name, seconds=5.0, **match):
+        return wait_for(lambda: self.events(name, **match), seconds,
+                        lambda: f"event {name} {match}; have\n" + self.report())[-1]
+
+    def verify(self, *options):
+        return subprocess.run([self.binary, "audit", "verify", self.directory, *options], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=120, **self.run_as)
+
+    def verifies(self):
+        """The log is proven, and every record is valid OCSF."""
+        self.records()
+        assert not self._bad, "records that are not valid OCSF 1.8.0:\n" + "\n".join(self._bad[:20])
+        done = self.verify()
+        assert done.returncode == 0, f"audit verify: exit {done.returncode}\n{done.stdout.decode()}"
+        return True
+
+    def report(self):
+        try:
+            records = self.records()
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            return f"no records: {error}"
+        out = []
+        for record in records[-40:]:
+            out.append("  " + (row(record) if record.get("class_uid") in FLOW_CLASSES
+                               else json.dumps(record)[:300]))
+        return "\n".join(out)
+
+    def close(self):
+        if self._follower:
+            self._follower.kill()
+            self._follower.wait()
+
+
+def matches(record, match):
+    have = facts(record)
+    unknown = set(match) - set(have)
+    assert not unknown, f"no such facts: {unknown}"
+    return all(have[k] in v if isinstance(v, (set, frozenset)) else have[k] == v for k, v in match.items())

@@ -143,6 +143,12 @@ void json_bool(struct json *j, bool value)
     outbuf_text(j->out, value ? "true" : "false");
 }
 
+void json_null(struct json *j)
+{
+    before_value(j);
+    outbuf_text(j->out, "null");
+}
+
 void json_key_span(struct json *j, const char *key, struct span value)
 {
     json_key(j, key);

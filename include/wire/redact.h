@@ -11,9 +11,9 @@
 #define REDACT_TARGET_MAX 320
 
 /*
- * A raw target with user-info replaced by "***@", each query value by "***" and the fragment dropped; at most
- * REDACT_TARGET_MAX - 1 bytes, cut at the end with *out_truncated set. Bytes are copied as they are: the JSON writer
- * escapes them.
+ * A raw target with user-info replaced by "***@", each query value by "***" (a part without '=' counts as a value) and
+ * the fragment dropped; at most REDACT_TARGET_MAX - 1 bytes, cut at the end with *out_truncated set. Bytes are copied as
+ * they are: the JSON writer escapes them.
  */
 void redact_target(struct span raw, struct outbuf *out, bool *out_truncated);
 

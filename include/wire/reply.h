@@ -30,7 +30,8 @@ struct refusal {
  * Status line whose reason phrase (at most 120 printable ASCII bytes) says the sentence, the host (cut in its middle
  * when long) and the request id; Proxy-Status (RFC 9209); Content-Type: application/json, Content-Length,
  * Cache-Control: no-store, Connection: close; and the JSON body with error, reason, host, port, environment, rule,
- * request_id, hint, retry. `reason` must have an HTTP status. Fits REPLY_MAX for any input.
+ * request_id, hint, retry (all of them always, null where there is nothing to say). `reason` must have an HTTP status
+ * of a refusal. Fits REPLY_MAX for any input.
  */
 void reply_refusal(struct outbuf *out, const struct refusal *refusal);
 

@@ -8,8 +8,9 @@
  *
  * Grammar: method SP target SP "HTTP/1." ("0" / "1") CRLF, then field lines that end in CRLF, then CRLF. At most two
  * empty lines before the request line are skipped. Bare CR or LF, NUL, other control bytes, folded lines, white space
- * around the colon's left side, and more than one SP in the request line are REASON_MALFORMED. "HTTP/x" of another
- * version, or a request line without one (HTTP/0.9), is REASON_VERSION.
+ * around the colon's left side, and more than two SP in the request line are REASON_MALFORMED; inside the target, NUL
+ * and control bytes other than CR and LF are REASON_TARGET. "HTTP/x" of another version, or GET without one
+ * (HTTP/0.9), is REASON_VERSION; without one every other method is REASON_MALFORMED.
  */
 #ifndef WIRE_REQUEST_H
 #define WIRE_REQUEST_H
@@ -49,7 +50,8 @@ struct request {
     uint8_t minor;             /* HTTP/1.minor */
     struct span raw_target;    /* as received */
     struct target target;      /* canonical; kind NONE in origin form */
-    struct span path;          /* absolute and origin form: path with query, "/" if empty */
+    struct span path;          /* absolute and origin form: path with query, "/" if both are empty; begins with '/',
+                                * or with '?' when a query follows the authority at once: write '/' before it then */
     bool has_host;             /* a Host field was there */
     bool host_has_port;
     struct target host;        /* canonical, when has_host and not in origin form */
@@ -67,8 +69,11 @@ struct request_limits {
 struct request_parser {
     uint32_t scanned;    /* bytes already looked at */
     uint32_t line_start; /* where the line under way begins */
+    uint32_t target_start; /* where the request target begins, once it does */
     uint16_t lines;      /* field lines so far */
     uint8_t empty_lines; /* before the request line */
+    uint8_t phase;       /* the parser's own */
+    bool after_cr;       /* LF must come next */
     bool have_request_line;
 };
 
@@ -76,7 +81,8 @@ enum feed { FEED_MORE, FEED_DONE, FEED_BAD };
 
 /*
  * FEED_MORE: wants more bytes. FEED_DONE: *out is filled. FEED_BAD: *out_reason says why, and as much of *out as was
- * understood (raw_target, method_text, version) is filled for the record, the rest is zero. A fresh parser is zeroed.
+ * understood (raw_target, method_text, version, target) is filled for the record, the rest is zero. A fresh parser is
+ * zeroed; one that gave FEED_DONE or FEED_BAD is not fed again.
  *
  * Checked here, so that no caller can forget it: the form fits the method; the target is canonical (else
  * REASON_TARGET); exactly one Host in HTTP/1.1 and at most one in 1.0 (else REASON_MALFORMED), whose name equals the

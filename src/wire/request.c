@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/request.h"
+
+#include "base/assert.h"
+#include "request_fields.h"
+#include "request_line.h"
+
+#define EMPTY_LINES_MAX 2
+
+enum phase {
+    PHASE_START, /* a fresh parser; empty lines may come */
+    PHASE_METHOD,
+    PHASE_TARGET,
+    PHASE_VERSION,
+    PHASE_FIELD, /* first byte of a field line, or the last CRLF */
+    PHASE_NAME,
+    PHASE_VALUE,
+};
+
+enum step { STEP_ON, STEP_HEAD_DONE, STEP_BAD };
+
+static bool is_token(uint8_t c)
+{
+    /* RFC 9110 5.6.2, one bit a byte. */
+    static const uint32_t token[8] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff, 0, 0, 0, 0};
+    return (token[c >> 5] >> (c & 31) & 1) != 0;
+}
+
+/* RFC 9110 5.5: visible bytes, obs-text, space and tab. */
+static bool is_value(uint8_t c)
+{
+    return (c >= 0x20 && c != 0x7f) || c == '\t';
+}
+
+static enum step bad(enum reason reason, enum reason *out)
+{
+    *out = reason;
+    return STEP_BAD;
+}
+
+static enum step request_line_end(struct request_parser *p, struct span line, enum reason *out)
+{
+    struct request_line facts;
+    enum reason reason = request_line_read(line, &facts);
+    if (reason != REASON_NONE)
+        return bad(reason, out);
+    p->have_request_line = true;
+    p->phase = PHASE_FIELD;
+    return STEP_ON;
+}
+
+/* The LF of a line; `line` is the line without its CRLF. */
+static enum step line_end(struct request_parser *p, struct span line, enum reason *out)
+{
+    switch ((enum phase)p->phase) {
+    case PHASE_START:
+        return ++p->empty_lines > EMPTY_LINES_MAX ? bad(REASON_MALFORMED, out) : STEP_ON;
+    case PHASE_TARGET:
+    case PHASE_VERSION:
+        return request_line_end(p, line, out);
+    case PHASE_FIELD:
+        return STEP_HEAD_DONE;
+    case PHASE_VALUE:
+        p->phase = PHASE_FIELD;
+        return STEP_ON;
+    case PHASE_METHOD:
+    case PHASE_NAME:
+        break;
+    }
+    return bad(REASON_MALFORMED, out);
+}
+
+/* One byte of the request line that is neither CR nor LF. */
+static enum step request_line_byte(struct request_parser *p, uint8_t c, uint32_t at,
+                                   const struct request_limits *limits, enum reason *out)
+{
+    if (p->phase == PHASE_VERSION)
+        return c > 0x20 && c < 0x7f ? STEP_ON : bad(REASON_MALFORMED, out);
+    if (p->phase == PHASE_TARGET) {
+        if (c == ' ') {
+            p->phase = PHASE_VERSION;
+            return at > p->target_start ? STEP_ON : bad(REASON_MALFORMED, out);
+        }
+        /* Other bytes are judged with the whole line, so that the record can show what was asked for. */
+        return at - p->target_start < limits->target_bytes ? STEP_ON : bad(REASON_URI, out);
+    }
+    if (p->phase == PHASE_METHOD && c == ' ') {
+        p->phase = PHASE_TARGET;
+        p->target_start = at + 1;
+        return STEP_ON;
+    }
+    p->phase = PHASE_METHOD;
+    return is_token(c) ? STEP_ON : bad(REASON_MALFORMED, out);
+}
+
+/* One byte of a field line that is neither CR nor LF. */
+static enum step field_byte(struct request_parser *p, uint8_t c, const struct request_limits *limits, enum reason *out)
+{
+    if (p->phase == PHASE_VALUE)
+        return is_value(c) ? STEP_ON : bad(REASON_MALFORMED, out);
+    if (p->phase == PHASE_FIELD) {
+        if (p->lines == limits->header_lines)
+            return bad(REASON_HEAD, out);
+        p->lines++;
+        p->phase = PHASE_NAME;
+    } else if (c == ':') {
+        p->phase = PHASE_VALUE;
+        return STEP_ON;
+    }
+    return is_token(c) ? STEP_ON : bad(REASON_MALFORMED, out);
+}
+
+/* Everything that can go wrong is found at the byte where it goes wrong: that makes the result the same for any split,
+ * and bytes that are no HTTP at all do not wait for the end of a line. */
+static enum step step(struct request_parser *p, struct span so_far, uint32_t at, const struct request_limits *limits,
+                      enum reason *out)
+{
+    uint8_t c = so_far.data[at];
+    if (p->after_cr) {
+        if (c != '\n')
+            return bad(REASON_MALFORMED, out);
+        struct span line = span_make(so_far.data + p->line_start, at - 1 - p->line_start);
+        p->after_cr = false;
+        p->line_start = at + 1;
+        return line_end(p, line, out);
+    }
+    if (c == '\r') {
+        p->after_cr = true;
+        return STEP_ON;
+    }
+    if (c == '\n')
+        return bad(REASON_MALFORMED, out);
+    return p->have_request_line ? field_byte(p, c, limits, out) : request_line_byte(p, c, at, limits, out);
+}
+
+/* Values are most of a head: their plain bytes need no state. */
+static uint32_t skip_value(const struct request_parser *p, struct span so_far, uint32_t at, size_t end)
+{
+    if (p->phase == PHASE_VALUE && !p->after_cr)
+        while (at < end && is_value(so_far.data[at]))
+            at++;
+    return at;
+}
+
+static enum step scan(struct request_parser *p, struct span so_far, const struct request_limits *limits,
+                      enum reason *out)
+{
+    size_t end = so_far.len < limits->head_bytes ? so_far.len : limits->head_bytes;
+    while (p->scanned < end) {
+        p->scanned = skip_value(p, so_far, p->scanned, end);
+        if (p->scanned == end)
+            break;
+        enum step result = step(p, so_far, p->scanned, limits, out);
+        if (result == STEP_BAD)
+            return result; /* `scanned` stays at the byte that was wrong */
+        p->scanned++;
+        if (result != STEP_ON)
+            return result;
+    }
+    return so_far.len > limits->head_bytes ? bad(REASON_HEAD, out) : STEP_ON;
+}
+
+/* Bytes of empty lines before the request line. */
+static size_t request_line_start(const struct request_parser *p)
+{
+    return (size_t)p->empty_lines * 2;
+}
+
+static void copy_line(const struct request_line *line, struct request *out)
+{
+    memset(out, 0, sizeof *out);
+    out->method = line->method;
+    out->method_text = line->method_text;
+    out->form = line->form;
+    out->minor = line->minor;
+    out->raw_target = line->raw_target;
+    out->target = line->target;
+    out->path = line->path;
+}
+
+/* The request line from its first byte to the CR, or to where the scanner stopped. */
+static struct span seen_line(const struct request_parser *p, struct span so_far)
+{
+    struct span seen = span_from(span_first(so_far, p->scanned), request_line_start(p));
+    return span_first(seen, span_find(seen, '\r'));
+}
+
+/* What the record of a bad head may show. */
+static void fill_partial(const struct request_parser *p, struct span so_far, struct request *out)
+{
+    struct request_line line;
+    struct span seen = seen_line(p, so_far);
+    memset(out, 0, sizeof *out);
+    if (p->target_start == 0 || seen.len == 0) {
+        out->method_text = p->phase == PHASE_METHOD ? seen : span_make(NULL, 0);
+        return;
+    }
+    enum reason ignored = request_line_read(seen, &line);
+    (void)ignored;
+    copy_line(&line, out);
+}
+
+static enum feed finish(const struct request_parser *p, struct span so_far, struct request *out,
+                        enum reason *out_reason)
+{
+    struct request_line line;
+    struct span head = span_first(so_far, p->scanned);
+    struct span first = seen_line(p, so_far);
+    enum reason reason = request_line_read(first, &line);
+    ASSERT(reason == REASON_NONE); /* the same bytes were good a moment ago */
+    copy_line(&line, out);
+    size_t fields = request_line_start(p) + first.len + 2;
+    reason = request_fields_read(span_make(head.data + fields, head.len - fields - 2), out);
+    if (reason != REASON_NONE) {
+        copy_line(&line, out);
+        *out_reason = reason;
+        return FEED_BAD;
+    }
+    out->head_bytes = head.len;
+    return FEED_DONE;
+}
+
+enum feed request_feed(struct request_parser *parser, struct span so_far, const struct request_limits *limits,
+                       struct request *out, enum reason *out_reason)
+{
+    ASSERT(limits->header_lines <= REQUEST_HEADERS_MAX);
+    switch (scan(parser, so_far, limits, out_reason)) {
+    case STEP_ON:
+        return FEED_MORE;
+    case STEP_HEAD_DONE:
+        return finish(parser, so_far, out, out_reason);
+    case STEP_BAD:
+        break;
+    }
+    fill_partial(parser, so_far, out);
+    return FEED_BAD;
+}

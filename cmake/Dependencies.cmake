@@ -15,6 +15,7 @@ macro(sallyport_need prefix module package)
 endmacro()
 
 sallyport_need(LIBEVENT "libevent_core>=2.1" libevent-dev)
+sallyport_need(LIBEVENT_EXTRA "libevent_extra>=2.1" libevent-dev)
 sallyport_need(OPENSSL "libcrypto>=3.0" libssl-dev)
 sallyport_need(CARES "libcares>=1.18" libc-ares-dev)
 sallyport_need(YAML "yaml-0.1>=0.2" libyaml-dev)

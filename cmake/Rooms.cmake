@@ -61,6 +61,7 @@ function(sallyport_program name)
         list(APPEND below ${seen})
     endforeach()
     list(REMOVE_DUPLICATES below)
+    list(REMOVE_ITEM below cli) # headers of the program itself, not a library
     target_link_libraries(${name} PRIVATE ${below} ${ARG_LINKS} sallyport_flags)
 endfunction()
 

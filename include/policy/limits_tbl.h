@@ -16,7 +16,7 @@ X(idle,                MS,    3600000,    1000,  604800000, IDLE,        "from t
 X(lifetime,            MS,    86400000,   1000,  2678400000, LIFETIME,   "of a tunnel")
 X(attempts_per_second, COUNT, 50,         1,     1000000,  RATE,         "attempts of the environment a second, on average")
 X(attempts_burst,      COUNT, 2000,       1,     10000000, RATE,         "attempts of the environment above the average")
-X(distinct_names_per_minute, COUNT, 1000, 1,     10000000, LIMIT,        "different names asked of the resolver")
+X(distinct_names_per_minute, COUNT, 1000, 1,     8192,     LIMIT,        "different names asked of the resolver")
 X(bytes_up,            BYTES, 0,          1,     1152921504606846976, BYTES, "bytes from the client, for each session")
 X(bytes_down,          BYTES, 0,          1,     1152921504606846976, BYTES, "bytes to the client, for each session")
 X(tunnels,             COUNT, 0,          1,     1000000,  LIMIT,        "tunnels open at one time")

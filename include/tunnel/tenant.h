@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tenant: what one environment uses of the process at this moment, shared by all workers and kept across reloads. All
+ * of it is atomic counts that are taken before the resource and given back after it: fetch_add, check, undo. There is
+ * no lock.
+ */
+#ifndef TUNNEL_TENANT_H
+#define TUNNEL_TENANT_H
+
+#include "base/err.h"
+#include "base/span.h"
+#include "policy/limits.h"
+
+#include <stdatomic.h>
+
+/* A count with a ceiling. */
+struct budget {
+    atomic_uint_fast64_t used;
+};
+
+/* Takes `n` if used + n stays at or below `max` (0: no ceiling); false takes nothing. */
+bool budget_take(struct budget *budget, uint64_t n, uint64_t max);
+void budget_give(struct budget *budget, uint64_t n);
+uint64_t budget_used(const struct budget *budget);
+
+/* Different names in the current minute, exact up to `max`. */
+struct name_budget;
+
+struct tenant {
+    char name[128];
+    struct budget descriptors; /* client and upstream sockets */
+    struct budget tunnels;     /* attempts that passed the target stage and have not ended */
+    struct budget credit;      /* bytes of audit credit */
+    struct budget held;        /* connections held for being above the rate */
+    atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */
+    atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */
+    atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */
+    struct name_budget *names;
+};
+
+MUST_CHECK enum err tenant_new(struct span name, struct tenant **out);
+void tenant_free(struct tenant *tenant); /* NULL is allowed */
+
+/* One attempt now: true if the rate of `limits` allows it (attempts_per_second with attempts_burst above it). */
+bool tenant_rate_take(struct tenant *tenant, const struct limits *limits, uint64_t now_ns);
+
+/* Counts one attempt above the rate; true for the first one of its second: that caller writes the record after one
+ * second, with what tenant_excess_take() gives. */
+bool tenant_excess_add(struct tenant *tenant, int64_t wall_ms);
+uint64_t tenant_excess_take(struct tenant *tenant, int64_t *out_from_ms);
+
+/* May this name be asked of the resolver in this minute? A name that was asked already costs nothing. */
+bool tenant_name_take(struct tenant *tenant, struct span name, uint64_t max, uint64_t now_ms);
+
+#endif

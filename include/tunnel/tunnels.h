@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tunnels: every outbound attempt of one worker, from the accepted connection to the outcome record.
+ *
+ * A tunnel walks the rows of tunnel/step_tbl.h. Always true, and asserted: no DNS query and no packet leaves for a name
+ * that was not allowed when its query was first sent; no client byte reaches an upstream and no upstream byte the
+ * client before every stage has allowed it; only admitted addresses are dialled; every attempt leaves its records, and
+ * one that cannot be written means no egress; a tunnel sees one policy at a time, and a new one re-judges it; bytes in =
+ * bytes out + bytes held; a closed tunnel receives no further event; every error path ends in deny.
+ *
+ * Everything here belongs to the worker's thread.
+ */
+#ifndef TUNNEL_TUNNELS_H
+#define TUNNEL_TUNNELS_H
+
+#include "audit/desk.h"
+#include "net/lane.h"
+#include "net/port.h"
+#include "policy/book.h"
+#include "tunnel/services.h"
+#include "tunnel/tenant.h"
+
+/* Where a client came in. Lives as long as the tunnels that came in by it. */
+struct tunnel_listener {
+    const char *name;  /* "127.0.0.1:3128", "unix:/run/…" */
+    uint32_t index;    /* the daemon's own */
+};
+
+/* What is known of a client before its first byte. */
+struct tunnel_client {
+    struct ipaddr peer; /* family 0 over a Unix socket */
+    uint16_t peer_port;
+    bool has_uid;
+    uint32_t uid, pid;
+};
+
+/* To whom an attempt belongs. Spans live as long as the tenant and the policy. */
+struct tunnel_who {
+    struct policy *policy; /* borrowed from the book */
+    struct tenant *tenant;
+    struct span environment;
+    struct span session, work, agent; /* empty if none */
+};
+
+/* Identity is the daemon's: handed down as a table. */
+struct tunnel_hooks {
+    void *ctx;
+    /* Limits for a connection whose environment is not known yet. Never NULL. */
+    const struct limits *(*limits)(void *ctx, const struct book *book, const struct tunnel_listener *listener);
+    /* REASON_NONE and *out filled, or REASON_IDENTITY, REASON_CONFLICT, REASON_CREDENTIAL. */
+    enum reason (*identify)(void *ctx, const struct book *book, const struct tunnel_listener *listener,
+                            const struct tunnel_client *client, struct tunnel_who *out);
+};
+
+/* What all workers share of the process. */
+struct tunnel_process {
+    struct budget descriptors;
+    uint64_t descriptors_max;
+    uint64_t credit_max; /* bytes of audit credit an environment's share is taken from */
+    unsigned share_percent; /* of descriptors and credit that one environment may hold; 100 with one environment */
+};
+
+/* Counted with relaxed atomics by the worker, read by anyone. */
+#define TUNNEL_COUNTER_TABLE(X)                                                              \
+    X(accepted, "connections accepted")                                                      \
+    X(ended_without_head, "connections that ended before the first byte of a head")          \
+    X(turned_away, "connections answered 503 before their head was read")                    \
+    X(pages, "requests in origin form that this program answered itself")                    \
+    X(attempts, "attempts recorded one by one")                                              \
+    X(allowed, "attempts that passed the target stage")                                      \
+    X(denied, "attempts refused, at any stage")                                              \
+    X(rate_exceeded, "attempts above the rate")                                              \
+    X(dials, "connect() calls")                                                              \
+    X(dns_sent, "DNS queries sent for attempts")                                             \
+    X(bytes_up, "bytes relayed from clients")                                                \
+    X(bytes_down, "bytes relayed to clients")
+
+struct tunnel_counters {
+#define X(name, sentence) atomic_uint_fast64_t name;
+    TUNNEL_COUNTER_TABLE(X)
+#undef X
+};
+
+struct tunnels_options {
+    struct tunnel_services services;
+    struct tunnel_hooks hooks;
+    struct tunnel_process *process;
+    struct desk *desk;
+    struct relay_pool *pool;
+    struct book *book;                 /* a reference is taken */
+    const struct own_socket *own;      /* borrowed */
+    size_t own_count;
+};
+
+struct tunnels;
+MUST_CHECK enum err tunnels_new(const struct tunnels_options *options, struct tunnels **out);
+/* Every tunnel must have ended. NULL is allowed. */
+void tunnels_free(struct tunnels *tunnels);
+
+/* Takes over a client's port and begins. The port's descriptor is counted against the process here. */
+void tunnels_accept(struct tunnels *tunnels, const struct tunnel_listener *listener, const struct tunnel_client *client,
+                    struct port *port);
+
+/* The writer has committed, or the gate has changed: whoever waits for it goes on. */
+void tunnels_on_durable(struct tunnels *tunnels);
+
+/* A new book (a reference is taken): tunnels of environments that changed are re-judged, at most 256 in one turn. */
+void tunnels_swap(struct tunnels *tunnels, struct book *book);
+
+/* No new work: connections that have not begun are closed; `on_empty` is called once nothing is left. At the deadline
+ * (monotonic) what is left is cut with REASON_DRAINED. */
+void tunnels_drain(struct tunnels *tunnels, uint64_t deadline_ms, void (*on_empty)(void *arg), void *arg);
+/* Cuts everything now. */
+void tunnels_cut(struct tunnels *tunnels, enum reason reason);
+
+size_t tunnels_open(const struct tunnels *tunnels);
+const struct tunnel_counters *tunnels_counters(const struct tunnels *tunnels);
+
+/* One row of the step table, for the manual and for tests. */
+struct step_row {
+    const char *name;
+    const char *wakes;    /* what may wake it */
+    const char *deadline; /* key of the limits table, or a fixed time */
+    enum reason timeout;
+    const char *sentence;
+};
+const struct step_row *tunnel_step_rows(size_t *out_count);
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/verbs.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/daemon.h"
+#include "wire/target.h"
+
+#include <argp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPT_EGRESS = 1000,
+    OPT_AUDIT_DIR,
+    OPT_SIGNER_DIR,
+    OPT_ADMIN,
+    OPT_DNS,
+    OPT_READY_FD,
+    OPT_DRAIN,
+    OPT_STRICT,
+    OPT_LOG_JSON,
+    OPT_USER,
+};
+
+static const struct argp_option options[] = {
+    {"policy",       'p',            "FILE",      0, "environment file that decides (required)",                          0},
+    {"egress",       OPT_EGRESS,     "FILE",      0, "the egress block in a file of its own",                             0},
+    {"listen",       'l',            "WHERE",     0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)",          0},
+    {"audit-dir",    OPT_AUDIT_DIR,  "DIR",       0, "audit log (audit under the state directory)",                       0},
+    {"signer-dir",   OPT_SIGNER_DIR, "DIR",       0, "key and memory of the signer (AUDIT_DIR.signer)",                   0},
+    {"admin",        OPT_ADMIN,      "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)",             0},
+    {"workers",      'w',            "N",         0, "threads that carry traffic (one a core)",                           0},
+    {"dns",          OPT_DNS,        "ADDR:PORT", 0, "name server, may be repeated (those of the system)",                0},
+    {"ready-fd",     OPT_READY_FD,   "N",         0, "descriptor that gets one JSON line when everything is up",          0},
+    {"drain",        OPT_DRAIN,      "TIME",      0, "how long open tunnels may go on after SIGTERM (30s)",               0},
+    {"user",         OPT_USER,       "NAME",      0, "account to become when started as root (sallyport, else nobody)",   0},
+    {"strict-files", OPT_STRICT,     0,           0, "group-writable policy files are errors",                            0},
+    {"log-json",     OPT_LOG_JSON,   0,           0, "the operational log as JSON",                                       0},
+    {0},
+};
+
+static const char doc[] =
+    "Runs the proxy until SIGTERM. SIGHUP loads the policy again; a file that does not load leaves the old one in force. "
+    "SIGTERM lets open tunnels finish, a second one ends at once."
+    "\vExample:\n"
+    "  sallyport run --policy policies/invoice-env.yaml --listen 127.0.0.1:3128\n"
+    "  HTTPS_PROXY=http://127.0.0.1:3128 curl https://pypi.org/\n\n"
+    "Exit status: 0 drained and ended, 1 failed, 2 the audit log was tampered with, 3 it is locked or unavailable, "
+    "4 it was rolled back, 64 wrong usage, 78 wrong configuration. Never needs root.";
+
+/* "ADDR:PORT" with an address literal; port 0 where `zero_port`. */
+static bool parse_socket(const char *text, bool zero_port, struct ipaddr *addr, uint16_t *port)
+{
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL)
+        return false;
+    struct span host = span_make(text, (size_t)(colon - text));
+    if (host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']')
+        host = span_make(host.data + 1, host.len - 2);
+    uint64_t number = 0;
+    if (ipaddr_parse(host, addr) != ERR_NONE || text_u64(span_text(colon + 1), 65535, &number) != ERR_NONE)
+        return false;
+    *port = (uint16_t)number;
+    return number != 0 || zero_port;
+}
+
+static void add_listen(struct argp_state *state, struct daemon_options *o, const char *arg)
+{
+    if (o->listen_count == DAEMON_LISTEN_MAX)
+        argp_error(state, "more than %d listeners", DAEMON_LISTEN_MAX);
+    struct daemon_listen *listen = &o->listen[o->listen_count++];
+    if (strncmp(arg, "unix:", 5) == 0 && arg[5] != '\0') {
+        listen->is_unix = true;
+        listen->path = arg + 5;
+    } else if (!parse_socket(arg, true, &listen->addr, &listen->port)) {
+        argp_error(state, "--listen wants ADDR:PORT, [V6]:PORT or unix:PATH, not '%s'", arg);
+    }
+}
+
+static void add_dns(struct argp_state *state, struct daemon_options *o, const char *arg)
+{
+    if (o->dns_count == DAEMON_DNS_MAX)
+        argp_error(state, "more than %d name servers", DAEMON_DNS_MAX);
+    struct resolver_server *server = &o->dns[o->dns_count++];
+    if (!parse_socket(arg, false, &server->addr, &server->port))
+        argp_error(state, "--dns wants ADDR:PORT, not '%s'", arg);
+}
+
+static unsigned number(struct argp_state *state, const char *what, const char *arg, unsigned min, unsigned max)
+{
+    uint64_t value = 0;
+    if (text_u64(span_text(arg), max, &value) != ERR_NONE || value < min)
+        argp_error(state, "%s wants a number from %u to %u, not '%s'", what, min, max, arg);
+    return (unsigned)value;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct daemon_options *o = state->input;
+    switch (key) {
+    case 'p':
+        o->policy_path = arg;
+        break;
+    case OPT_EGRESS:
+        o->egress_path = arg;
+        break;
+    case 'l':
+        add_listen(state, o, arg);
+        break;
+    case OPT_AUDIT_DIR:
+        o->audit_dir = arg;
+        break;
+    case OPT_SIGNER_DIR:
+        o->signer_dir = arg;
+        break;
+    case OPT_ADMIN:
+        if (strncmp(arg, "unix:", 5) != 0 || arg[5] == '\0')
+            argp_error(state, "--admin wants unix:PATH, not '%s'", arg);
+        o->admin_path = arg + 5;
+        break;
+    case 'w':
+        o->workers = number(state, "--workers", arg, 1, 256);
+        break;
+    case OPT_DNS:
+        add_dns(state, o, arg);
+        break;
+    case OPT_READY_FD:
+        o->ready_fd = (int)number(state, "--ready-fd", arg, 1, 1048576);
+        break;
+    case OPT_DRAIN:
+        if (text_duration_ms(span_text(arg), &o->drain_ms) != ERR_NONE)
+            argp_error(state, "--drain wants a time like 30s or 5m, not '%s'", arg);
+        break;
+    case OPT_USER:
+        o->user = arg;
+        break;
+    case OPT_STRICT:
+        o->strict_files = true;
+        break;
+    case OPT_LOG_JSON:
+        log_set_json(true);
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected '%s'", arg);
+        break;
+    case ARGP_KEY_END:
+        if (o->policy_path == NULL)
+            argp_error(state, "--policy FILE is required: there is no policy that would be right for everybody");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/*
+ * Libraries read the environment (resolver options, OpenSSL's configuration, proxies): none of it may steer a program
+ * that decides what leaves. What this program itself needs is kept.
+ */
+static void clear_environment(void)
+{
+    static const char *const kept[] = {"HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TZ", "ASAN_OPTIONS",
+                                       "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"};
+    char *values[sizeof kept / sizeof kept[0]];
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        const char *value = getenv(kept[i]);
+        values[i] = value != NULL ? strdup(value) : NULL;
+    }
+    clearenv();
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        if (values[i] != NULL)
+            setenv(kept[i], values[i], 1);
+        free(values[i]);
+    }
+}
+
+int verb_run(int argc, char **argv)
+{
+    static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
+    static struct daemon_options o = {.ready_fd = -1, .drain_ms = 30000};
+    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    clear_environment();
+    return daemon_run(&o);
+}

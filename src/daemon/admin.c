@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The admin socket: HTTP on a Unix socket that only this program's own account (and root) can reach. libevent's evhttp
+ * serves it, since its peers are trusted; it is never on the data path.
+ *
+ *   GET  /healthz   the process answers
+ *   GET  /readyz    policy in force, audit log writable
+ *   GET  /status    what it is doing, as JSON
+ *   POST /reload    loads the policy now
+ */
+#include "internal.h"
+
+#include "base/json.h"
+#include "base/log.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/http.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define STATUS_MAX 16384
+
+struct admin {
+    struct evhttp *http;
+    bool bound;
+};
+
+/* The directory keeps others out; this is the second lock. */
+static bool peer_is_trusted(struct evhttp_request *request, uid_t *out_uid)
+{
+    struct bufferevent *bev = evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(bufferevent_getfd(bev), SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        return false;
+    *out_uid = peer.uid;
+    return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static void answer(struct evhttp_request *request, int status, const char *reason, const char *type, const char *text,
+                   size_t len)
+{
+    struct evbuffer *body = evbuffer_new();
+    if (body == NULL || evbuffer_add(body, text, len) != 0) {
+        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+    } else {
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
+        evhttp_send_reply(request, status, reason, body);
+    }
+    if (body != NULL)
+        evbuffer_free(body);
+}
+
+static void answer_text(struct evhttp_request *request, int status, const char *reason, const char *text)
+{
+    answer(request, status, reason, "text/plain", text, strlen(text));
+}
+
+static void counters_into(struct json *j, const struct daemon *daemon)
+{
+    struct totals {
+#define X(name, sentence) uint64_t name;
+        TUNNEL_COUNTER_TABLE(X)
+#undef X
+    } totals = {0};
+    for (unsigned i = 0; i < daemon->worker_count; i++) {
+        const struct tunnel_counters *c = tunnels_counters(daemon->workers[i].tunnels);
+#define X(name, sentence) totals.name += atomic_load_explicit(&c->name, memory_order_relaxed);
+        TUNNEL_COUNTER_TABLE(X)
+#undef X
+    }
+    json_key(j, "counters");
+    json_open(j, '{');
+#define X(name, sentence) json_key_u64(j, #name, totals.name);
+    TUNNEL_COUNTER_TABLE(X)
+#undef X
+    json_close(j, '}');
+}
+
+static const char *state_text(enum daemon_state state)
+{
+    switch (state) {
+    case DAEMON_STARTING:
+        return "starting";
+    case DAEMON_RUNNING:
+        return "running";
+    case DAEMON_DRAINING:
+    case DAEMON_CUTTING:
+        return "draining";
+    }
+    return "unknown";
+}
+
+static void status_into(struct outbuf *out, const struct daemon *daemon)
+{
+    struct audit_log_status audit;
+    audit_log_status(daemon->log, &audit);
+    struct json j = json_make(out);
+    json_open(&j, '{');
+    json_key_text(&j, "state", state_text(daemon->state));
+    json_key_text(&j, "version", SALLYPORT_VERSION);
+    json_key_u64(&j, "pid", (uint64_t)getpid());
+    json_key_u64(&j, "workers", daemon->worker_count);
+    json_key(&j, "policy");
+    json_open(&j, '{');
+    json_key_span(&j, "environment", policy_name(book_at(daemon->book, 0)));
+    json_key_text(&j, "id", policy_id(book_at(daemon->book, 0)));
+    json_key_u64(&j, "generation", book_generation(daemon->book));
+    json_close(&j, '}');
+    json_key(&j, "audit");
+    json_open(&j, '{');
+    json_key_text(&j, "dir", daemon->place.audit_dir);
+    json_key_text(&j, "origin", audit_log_origin(daemon->log));
+    json_key_u64(&j, "entries", audit.entries);
+    json_key_u64(&j, "signed", audit.signed_size);
+    json_key_u64(&j, "refused_at_gate", audit.refused);
+    json_key_bool(&j, "gate_closed", audit.gate_closed);
+    json_key_text(&j, "gate_why", audit.gate_why);
+    json_close(&j, '}');
+    json_key_u64(&j, "descriptors", budget_used(&daemon->process.descriptors));
+    json_key_u64(&j, "descriptors_max", daemon->process.descriptors_max);
+    counters_into(&j, daemon);
+    json_close(&j, '}');
+    outbuf_char(out, '\n');
+}
+
+static void get_status(struct evhttp_request *request, const struct daemon *daemon)
+{
+    char text[STATUS_MAX];
+    struct outbuf out = outbuf_make(text, sizeof text);
+    status_into(&out, daemon);
+    answer(request, out.overflow ? HTTP_INTERNAL : HTTP_OK, "OK", "application/json", text, out.len);
+}
+
+static void get_ready(struct evhttp_request *request, const struct daemon *daemon)
+{
+    struct audit_log_status audit;
+    audit_log_status(daemon->log, &audit);
+    if (daemon->state != DAEMON_RUNNING)
+        answer_text(request, HTTP_SERVUNAVAIL, "draining", "draining\n");
+    else if (audit.gate_closed)
+        answer_text(request, HTTP_SERVUNAVAIL, "audit gate closed", "audit gate closed\n");
+    else
+        answer_text(request, HTTP_OK, "OK", "ready\n");
+}
+
+static void post_reload(struct evhttp_request *request, struct daemon *daemon, uid_t uid)
+{
+    char who[64];
+    snprintf(who, sizeof who, "admin socket, uid %u", (unsigned)uid);
+    if (daemon_reload(daemon, who))
+        answer_text(request, HTTP_OK, "OK", "reloaded\n");
+    else
+        answer_text(request, 409, "refused", "refused: the previous policy stays in force\n");
+}
+
+static void on_request(struct evhttp_request *request, void *arg)
+{
+    struct daemon *daemon = arg;
+    const char *path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
+    enum evhttp_cmd_type command = evhttp_request_get_command(request);
+    uid_t uid = 0;
+    if (!peer_is_trusted(request, &uid))
+        evhttp_send_error(request, 403, "this account may not");
+    else if (path == NULL)
+        evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+    else if (command == EVHTTP_REQ_GET && strcmp(path, "/healthz") == 0)
+        answer_text(request, HTTP_OK, "OK", "ok\n");
+    else if (command == EVHTTP_REQ_GET && strcmp(path, "/readyz") == 0)
+        get_ready(request, daemon);
+    else if (command == EVHTTP_REQ_GET && strcmp(path, "/status") == 0)
+        get_status(request, daemon);
+    else if (command == EVHTTP_REQ_POST && strcmp(path, "/reload") == 0)
+        post_reload(request, daemon, uid);
+    else
+        evhttp_send_error(request, HTTP_NOTFOUND, NULL);
+}
+
+enum err admin_open(struct daemon *daemon)
+{
+    char why[256] = "";
+    int fd = -1;
+    enum err err = listen_unix(daemon->place.admin_path, 0600, &fd, why, sizeof why);
+    if (err != ERR_NONE) {
+        log_error("cannot open the admin socket", "on=unix:%s why=%s", daemon->place.admin_path, why);
+        return err;
+    }
+    struct admin *admin = calloc(1, sizeof *admin);
+    if (admin != NULL)
+        admin->http = evhttp_new(loop_base(daemon->loop));
+    if (admin == NULL || admin->http == NULL || evhttp_accept_socket(admin->http, fd) != 0) {
+        if (admin != NULL && admin->http != NULL)
+            evhttp_free(admin->http);
+        free(admin);
+        close(fd);
+        return ERR_NO_MEMORY;
+    }
+    evhttp_set_max_headers_size(admin->http, 8192);
+    evhttp_set_max_body_size(admin->http, 65536);
+    evhttp_set_timeout(admin->http, 10);
+    evhttp_set_gencb(admin->http, on_request, daemon);
+    admin->bound = true;
+    daemon->admin = admin;
+    return ERR_NONE;
+}
+
+void admin_close(struct daemon *daemon)
+{
+    struct admin *admin = daemon->admin;
+    if (admin == NULL)
+        return;
+    evhttp_free(admin->http);
+    if (admin->bound)
+        unlink(daemon->place.admin_path);
+    free(admin);
+    daemon->admin = NULL;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define EXIT_CONFIG 78
+#define RECORD_WAIT_MS 2000
+#define RING_MAX (256u * 1024u * 1024u)
+
+/* ---- records of main's own ---- */
+
+/* The writer tells main's desk through this descriptor; main waits on it, since it may take effect only then. */
+static int record_fd = -1;
+
+static void record_notify(void *arg)
+{
+    (void)arg;
+    uint64_t one = 1;
+    ssize_t ignored = write(record_fd, &one, sizeof one);
+    (void)ignored; /* a full counter is readable too */
+}
+
+bool daemon_record(struct daemon *daemon, const struct record_event *event)
+{
+    if (!desk_credit_take(daemon->desk, DESK_RECORD_BYTES))
+        return false;
+    desk_set_waiting(daemon->desk, true);
+    uint64_t ticket = desk_seal_event(daemon->desk, event, RECORD_URGENT);
+    uint64_t until_ns = clock_mono_ns() + UINT64_C(1000000) * RECORD_WAIT_MS;
+    while (desk_durable(daemon->desk) < ticket && clock_mono_ns() < until_ns && !desk_gate_closed(daemon->desk)) {
+        struct pollfd wait = {.fd = record_fd, .events = POLLIN};
+        poll(&wait, 1, 50);
+        uint64_t count;
+        ssize_t ignored = read(record_fd, &count, sizeof count);
+        (void)ignored;
+    }
+    desk_set_waiting(daemon->desk, false);
+    return desk_durable(daemon->desk) >= ticket;
+}
+
+/* ---- listeners ---- */
+
+static void name_listener(struct daemon *daemon, size_t index, const struct daemon_listen *listen, uint16_t port)
+{
+    char *name = daemon->listener_names[index];
+    size_t cap = sizeof daemon->listener_names[index];
+    char addr[IPADDR_TEXT_MAX];
+    if (listen->is_unix) {
+        snprintf(name, cap, "unix:%s", listen->path);
+    } else {
+        ipaddr_format(&listen->addr, addr);
+        snprintf(name, cap, listen->addr.family == 6 ? "[%s]:%u" : "%s:%u", addr, (unsigned)port);
+    }
+    daemon->listeners[index] = (struct tunnel_listener){.name = name, .index = (uint32_t)index};
+}
+
+static bool own_add(struct daemon *daemon, const struct ipaddr *addr, uint16_t port)
+{
+    struct own_socket *own = realloc(daemon->own, (daemon->own_count + 1) * sizeof *own);
+    if (own == NULL)
+        return false;
+    own[daemon->own_count++] = (struct own_socket){.addr = *addr, .port = port};
+    daemon->own = own;
+    return true;
+}
+
+static bool is_wildcard(const struct ipaddr *addr)
+{
+    static const uint8_t zero[16];
+    return memcmp(addr->bytes, zero, sizeof zero) == 0;
+}
+
+/* A socket on the wildcard address is reached by every address of the machine. */
+static enum err own_everywhere(struct daemon *daemon, uint16_t port)
+{
+    struct ifaddrs *all = NULL;
+    if (getifaddrs(&all) != 0)
+        return ERR_IO;
+    enum err err = ERR_NONE;
+    for (const struct ifaddrs *i = all; i != NULL && err == ERR_NONE; i = i->ifa_next) {
+        struct ipaddr addr;
+        if (i->ifa_addr == NULL || ipaddr_from_sockaddr(i->ifa_addr, &addr, NULL) != ERR_NONE)
+            continue;
+        if (!own_add(daemon, &addr, port))
+            err = ERR_NO_MEMORY;
+    }
+    freeifaddrs(all);
+    return err;
+}
+
+static enum err open_tcp(struct daemon *daemon, size_t index, const struct daemon_listen *listen)
+{
+    uint16_t port = listen->port;
+    for (unsigned w = 0; w < daemon->worker_count; w++) {
+        enum err err = listen_tcp(&listen->addr, port, &daemon->workers[w].listen_fds[index], &port);
+        if (err != ERR_NONE) {
+            int error = errno;
+            name_listener(daemon, index, listen, listen->port);
+            log_error("cannot listen", "on=%s why=%s", daemon->listener_names[index], strerror(error));
+            return err;
+        }
+    }
+    name_listener(daemon, index, listen, port);
+    if (is_wildcard(&listen->addr))
+        return own_everywhere(daemon, port);
+    return own_add(daemon, &listen->addr, port) ? ERR_NONE : ERR_NO_MEMORY;
+}
+
+static enum err open_unix(struct daemon *daemon, size_t index, const struct daemon_listen *listen)
+{
+    char why[256] = "";
+    enum err err = listen_unix(listen->path, 0660, &daemon->workers[index % daemon->worker_count].listen_fds[index],
+                               why, sizeof why);
+    if (err != ERR_NONE)
+        log_error("cannot listen", "on=unix:%s why=%s", listen->path, why);
+    name_listener(daemon, index, listen, 0);
+    return err;
+}
+
+static enum err open_listeners(struct daemon *daemon)
+{
+    static const struct daemon_listen usual = {.addr = {.family = 4, .bytes = {127, 0, 0, 1}}, .port = 3128};
+    const struct daemon_options *options = daemon->options;
+    size_t count = options->listen_count;
+    daemon->listener_count = count == 0 ? 1 : count;
+    for (size_t i = 0; i < daemon->listener_count; i++) {
+        const struct daemon_listen *listen = count == 0 ? &usual : &options->listen[i];
+        enum err err = listen->is_unix ? open_unix(daemon, i, listen) : open_tcp(daemon, i, listen);
+        if (err != ERR_NONE)
+            return err;
+    }
+    return ERR_NONE;
+}
+
+/* ---- start ---- */
+
+static size_t ring_bytes(const struct daemon *daemon)
+{
+    /* Every tunnel may end at once while nothing can be written: each holds the room of its outcome. */
+    uint64_t want = (daemon->place.descriptors / 2 + 1024) * DESK_RECORD_BYTES * 2;
+    size_t bytes = 1u << 20;
+    while (bytes < want && bytes < RING_MAX)
+        bytes <<= 1;
+    return bytes;
+}
+
+/* The log, main's desk and one desk a worker. */
+static int open_audit(struct daemon *daemon)
+{
+    char why[512] = "";
+    enum err err = signer_open(daemon->place.signer_dir, NULL, &daemon->signer, why, sizeof why);
+    if (err != ERR_NONE) {
+        log_error("the signer refuses to start", "dir=%s why=%s", daemon->place.signer_dir, why);
+        return 1;
+    }
+    struct audit_log_options options = {
+        .dir = daemon->place.audit_dir,
+        .signer = daemon->signer,
+        .desk_ring_bytes = ring_bytes(daemon),
+    };
+    enum audit_start start = audit_log_open(&options, &daemon->log, why, sizeof why);
+    if (start != AUDIT_START_OK) {
+        log_error("the audit log refuses to start", "dir=%s why=%s", daemon->place.audit_dir, why);
+        return (int)start;
+    }
+    record_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (record_fd < 0 || audit_log_desk(daemon->log, record_notify, NULL, &daemon->desk) != ERR_NONE)
+        return 1;
+    return 0;
+}
+
+static int make_workers(struct daemon *daemon)
+{
+    daemon->workers = calloc(daemon->worker_count, sizeof *daemon->workers);
+    if (daemon->workers == NULL)
+        return 1;
+    for (unsigned i = 0; i < daemon->worker_count; i++) {
+        enum err err = worker_make(daemon, i, &daemon->workers[i]);
+        if (err != ERR_NONE) {
+            log_error("a worker could not be made", "number=%u why=%s", i, err_text(err));
+            return 1;
+        }
+    }
+    uint64_t reserved = 64 + daemon->worker_count * 64 + 200; /* files, loops, name servers, pipes */
+    daemon->process = (struct tunnel_process){
+        .descriptors_max = daemon->place.descriptors > reserved * 2 ? daemon->place.descriptors - reserved : reserved,
+        .credit_max = ring_bytes(daemon) * daemon->worker_count,
+        .share_percent = 100,
+    };
+    return 0;
+}
+
+static void say_ready(const struct daemon *daemon)
+{
+    char text[8192 + DAEMON_LISTEN_MAX * 200];
+    struct outbuf out = outbuf_make(text, sizeof text);
+    struct json j = json_make(&out);
+    json_open(&j, '{');
+    json_key(&j, "listeners");
+    json_open(&j, '[');
+    for (size_t i = 0; i < daemon->listener_count; i++) {
+        json_text(&j, daemon->listener_names[i]);
+        log_info("listening", "on=%s", daemon->listener_names[i]);
+    }
+    json_close(&j, ']');
+    json_key_text(&j, "policy", policy_id(book_at(daemon->book, 0)));
+    json_key_span(&j, "environment", policy_name(book_at(daemon->book, 0)));
+    json_key_text(&j, "audit_dir", daemon->place.audit_dir);
+    json_key_text(&j, "audit_key", audit_log_vkey(daemon->log));
+    json_key_text(&j, "admin", daemon->place.admin_path);
+    json_key_u64(&j, "workers", daemon->worker_count);
+    json_key_u64(&j, "pid", (uint64_t)getpid());
+    json_close(&j, '}');
+    outbuf_char(&out, '\n');
+    ASSERT(!out.overflow);
+    log_info("ready", "policy=%s audit=%s workers=%u", policy_id(book_at(daemon->book, 0)), daemon->place.audit_dir,
+             daemon->worker_count);
+    if (daemon->options->ready_fd < 0)
+        return;
+    ssize_t n = write(daemon->options->ready_fd, text, out.len);
+    if (n != (ssize_t)out.len)
+        log_warn("the ready descriptor did not take the line", "fd=%d", daemon->options->ready_fd);
+    close(daemon->options->ready_fd);
+}
+
+static int start(struct daemon *daemon)
+{
+    char why[512] = "";
+    if (place_take(daemon->options, &daemon->place, why, sizeof why) != ERR_NONE) {
+        log_error("cannot start", "why=%s", why);
+        return EXIT_CONFIG;
+    }
+    if (loop_new(&daemon->loop) != ERR_NONE || control_open(daemon) != ERR_NONE ||
+        identity_new(&daemon->identity) != ERR_NONE)
+        return 1;
+    /* Judged before anything is opened: a wrong file must not leave a trace but its message. */
+    if (reload_book(daemon, "start", &daemon->book) != ERR_NONE)
+        return EXIT_CONFIG;
+    int status = open_audit(daemon);
+    if (status == 0)
+        status = make_workers(daemon);
+    if (status != 0)
+        return status;
+    if (open_listeners(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
+        return EXIT_CONFIG;
+    if (audit_log_start(daemon->log) != ERR_NONE) {
+        log_error("the audit log cannot be written", "dir=%s", daemon->place.audit_dir);
+        return 1;
+    }
+    reload_record(daemon, "start", daemon->book);
+    for (unsigned i = 0; i < daemon->worker_count; i++)
+        if (worker_start(&daemon->workers[i], daemon->book) != ERR_NONE)
+            return 1;
+    daemon->state = DAEMON_RUNNING;
+    say_ready(daemon);
+    return 0;
+}
+
+/* ---- while it runs ---- */
+
+bool daemon_reload(struct daemon *daemon, const char *who)
+{
+    struct book *book = NULL;
+    if (daemon->state != DAEMON_RUNNING) {
+        log_warn("not reloaded: the program is stopping", "who=%s", who);
+        return false;
+    }
+    if (reload_book(daemon, who, &book) != ERR_NONE) {
+        log_error("policy refused, the previous one stays in force", "who=%s generation=%llu", who,
+                  (unsigned long long)daemon->generation);
+        return false;
+    }
+    reload_record(daemon, who, book);
+    struct book *old = daemon->book;
+    daemon->book = book;
+    for (unsigned i = 0; i < daemon->worker_count; i++)
+        worker_swap(&daemon->workers[i], book);
+    book_unref(old);
+    return true;
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+    switch (daemon->state) {
+    case DAEMON_STARTING:
+    case DAEMON_RUNNING:
+        daemon->state = DAEMON_DRAINING;
+        log_info("draining", "deadline_s=%llu", (unsigned long long)(daemon->options->drain_ms / 1000));
+        for (unsigned i = 0; i < daemon->worker_count; i++)
+            worker_drain(&daemon->workers[i], clock_mono_ns() / 1000000 + daemon->options->drain_ms);
+        break;
+    case DAEMON_DRAINING:
+        daemon->state = DAEMON_CUTTING;
+        log_info("cutting what is open", "%s", "");
+        for (unsigned i = 0; i < daemon->worker_count; i++)
+            worker_cut(&daemon->workers[i]);
+        break;
+    case DAEMON_CUTTING:
+        break;
+    }
+}
+
+struct ended_message {
+    struct message message;
+    struct daemon *daemon;
+};
+
+static void on_worker_ended(struct message *message, void *owner)
+{
+    (void)owner;
+    struct daemon *daemon = ((struct ended_message *)message)->daemon;
+    free(message);
+    if (++daemon->workers_ended == daemon->worker_count)
+        loop_quit(daemon->loop);
+}
+
+void daemon_worker_ended(struct daemon *daemon)
+{
+    struct ended_message *message = calloc(1, sizeof *message);
+    ASSERT(message != NULL);
+    message->message.fn = on_worker_ended;
+    message->daemon = daemon;
+    loop_post(daemon->loop, &message->message);
+}
+
+/* ---- end ---- */
+
+static void remove_sockets(const struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->options->listen_count; i++)
+        if (daemon->options->listen[i].is_unix)
+            unlink(daemon->options->listen[i].path);
+}
+
+static int finish(struct daemon *daemon, int status)
+{
+    bool ran = daemon->state != DAEMON_STARTING;
+    admin_close(daemon);
+    for (unsigned i = 0; daemon->workers != NULL && i < daemon->worker_count; i++) {
+        if (status != 0 && daemon->workers[i].started)
+            worker_drain(&daemon->workers[i], 0); /* a later one did not start */
+        worker_join(&daemon->workers[i]);
+        worker_free(&daemon->workers[i]);
+    }
+    if (ran)
+        remove_sockets(daemon);
+    if (daemon->log != NULL && audit_log_stop(daemon->log) != ERR_NONE) {
+        log_error("the audit log could not be closed durably", "dir=%s", daemon->place.audit_dir);
+        status = 1;
+    }
+    signer_close(daemon->signer);
+    book_unref(daemon->book);
+    identity_free(daemon->identity);
+    control_close(daemon);
+    loop_free(daemon->loop);
+    free(daemon->workers);
+    free(daemon->own);
+    if (record_fd >= 0)
+        close(record_fd);
+    if (ran)
+        log_info("ended", "status=%d", status);
+    return status;
+}
+
+int daemon_run(const struct daemon_options *options)
+{
+    struct daemon *daemon = calloc(1, sizeof *daemon);
+    if (daemon == NULL)
+        return 1;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    daemon->options = options;
+    daemon->worker_count = options->workers != 0 ? options->workers : cores > 0 ? (unsigned)cores : 1;
+    int status = start(daemon);
+    if (status == 0)
+        loop_run(daemon->loop);
+    else if (daemon->state == DAEMON_STARTING)
+        log_error("not started", "status=%d", status);
+    status = finish(daemon, status);
+    free(daemon);
+    return status;
+}

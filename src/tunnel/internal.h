@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal: the tunnel's own struct and what its files say to each other.
+ *
+ *   tunnels.c      one worker's tunnels: accept, swap, drain, waiting for durability
+ *   tunnel.c       the loop over the steps, the one function that changes the step, the one that ends
+ *   step_head.c    wait · head · identify · limit · hold · ask · budget
+ *   step_connect.c attempt · resolve · admit · dial · reply · hello
+ *   step_relay.c   relay
+ *   step_refuse.c  refuse · answer · linger
+ *   record.c       what the audit desk is told
+ */
+#ifndef TUNNEL_INTERNAL_H
+#define TUNNEL_INTERNAL_H
+
+#include "tunnel/tunnels.h"
+
+#include "base/outbuf.h"
+#include "wire/hello.h"
+#include "wire/redact.h"
+#include "wire/reply.h"
+
+enum step {
+    STEP_NONE,
+#define X(id, fn, wakes, deadline, reason, sentence) STEP_##id,
+#include "tunnel/step_tbl.h"
+#undef X
+    STEP_COUNT
+};
+
+/* What a step says to the loop. */
+enum go {
+    GO_ON,    /* run again: the step changed, or there is more to do */
+    GO_WAIT,  /* until something wakes it */
+    GO_ENDED, /* the tunnel is gone */
+};
+
+/* How far the two records of this attempt are. */
+enum recorded {
+    RECORDED_NOTHING,
+    RECORDED_ATTEMPT, /* sealed; credit for the outcome is held if the target stage allowed it */
+    RECORDED_ALL,
+};
+
+enum waiting_for {
+    WAITING_NOTHING,
+    WAITING_CREDIT,
+    WAITING_DURABLE,
+    WAITING_COUNT,
+};
+
+struct tunnel_queue {
+    struct tunnel *first, **last;
+};
+
+struct buffer; /* pooled, a power of two of bytes */
+
+/* What is needed until the relay begins, and freed then. */
+struct setup {
+    struct buffer *in;           /* what the client sent and nobody took */
+    size_t in_len;
+    struct request_parser request;
+    struct hello_parser hello;
+    struct answers answers;
+    struct lookup *lookup;       /* under way, or NULL */
+    struct dial *dial;
+    struct dialled dialled;
+    bool has_answers, has_dialled;
+    struct admitted admitted;
+    char raw_target[REDACT_TARGET_MAX];
+    uint16_t raw_target_len;
+    bool raw_target_truncated;
+    char method[24];
+    struct hostname sni;         /* when the hello named one */
+    uint8_t minor;
+    bool head_only;
+};
+
+struct tunnel {
+    struct tunnels *home;
+    struct tunnel *next, **link;              /* all tunnels of the worker */
+    struct tunnel *wait_next, **wait_link;    /* those that wait for credit or durability */
+    const struct tunnel_listener *listener;
+    struct port *client, *upstream;
+    struct setup *setup;
+    struct policy *policy;                    /* a reference, or NULL before identity */
+    struct tunnel_who who;
+    struct timer timer;
+    struct run_item run;
+    struct lane up, down;
+    struct tunnel_client from;
+    struct target target;                     /* kind NONE until it is known */
+    struct ipaddr dialled;
+    struct decision target_decision, final_decision;
+    uint64_t ticket;                          /* of the attempt record */
+    uint64_t opened_ms, progress_ms, relay_from_ms, step_from_ms;
+    struct flow_times times;
+    uint8_t flow[FLOW_ID_BYTES];
+    uint32_t dials, dns_sent;
+    enum step step;
+    enum recorded recorded;
+    enum waiting_for waiting_for;
+    enum door door;
+    enum flow_end end;
+    enum first_bytes first_bytes;             /* what was judged at the hello stage */
+    struct buffer *out;                       /* memory of an answer of ours, or NULL when it is a static text */
+    const uint8_t *out_bytes;                 /* the answer under way */
+    uint16_t out_len, out_sent;
+    uint16_t status;                          /* HTTP status that the client was given, 0: none */
+    uint16_t tls_version;
+    uint32_t drained_bytes;
+    uint16_t tenant_fds;                      /* descriptors counted against the tenant */
+    uint16_t tenant_credit;                   /* bytes of credit counted against it */
+    bool running, timed_out;
+    bool holds_credit, holds_outcome_credit, holds_upstream_fd, holds_tunnel, holds_held;
+    bool judged_hello, has_hello, sni_present, ech;
+    bool client_eof, buried;
+};
+
+/* Waits one second and then writes one record for all attempts of a tenant above its rate. */
+struct excess_watch {
+    struct tunnels *home;
+    struct excess_watch *next, **link;
+    struct tenant *tenant;
+    const struct tunnel_listener *listener;
+    struct tunnel_client from;   /* of the first of them */
+    uint8_t flow[FLOW_ID_BYTES];
+    struct timer timer;
+    int64_t until_wall_ms;
+};
+
+struct tunnels {
+    struct tunnels_options o;
+    struct book *book;
+    struct tunnel *all;
+    struct tunnel_queue waiting[WAITING_COUNT]; /* in the order of their tickets */
+    size_t open;
+    struct tunnel *free_tunnels;
+    struct setup *free_setups; /* linked through their first bytes */
+    struct buffer *free_buffers[2];
+    uint32_t pooled[4];
+    struct request *request;   /* scratch of one event */
+    struct hello *hello;
+    uint8_t *hello_scratch;
+    uint8_t entropy[1024];     /* for flow ids, refilled when used up */
+    size_t entropy_left;
+    struct run_item judge;     /* re-judging after a swap */
+    struct tunnel *judge_next;
+    struct buffer *turned_away[3];            /* ready answers, see tunnel_turn_away() */
+    struct excess_watch *watches;
+    struct timer drain_timer, gate_timer;
+    bool draining, paused;
+    uint64_t gate_closed_ms;   /* since when, 0: open */
+    void (*on_empty)(void *arg);
+    void *on_empty_arg;
+    struct tunnel_counters counters;
+};
+
+#define COUNT(home, name, n) atomic_fetch_add_explicit(&(home)->counters.name, (n), memory_order_relaxed)
+
+/* ---- pools (pool.c) ---- */
+struct buffer {
+    struct buffer *next;
+    uint32_t cap, used;
+    uint8_t data[];
+};
+struct buffer *buffer_get(struct tunnels *home, size_t bytes); /* NULL: no memory */
+void buffer_put(struct tunnels *home, struct buffer *buffer);  /* NULL is allowed */
+struct tunnel *tunnel_get(struct tunnels *home);
+void tunnel_put(struct tunnels *home, struct tunnel *t);
+struct setup *setup_get(struct tunnels *home);
+void setup_put(struct tunnels *home, struct setup *s);
+void pools_free(struct tunnels *home);
+
+/* ---- tunnel.c ---- */
+void tunnel_run(struct tunnel *t);
+/* The one function that changes the step; sets the step's deadline. Gives GO_ON. */
+enum go tunnel_step(struct tunnel *t, enum step step);
+/* The one function that ends a tunnel: seals the outcome if one is due, closes both sides, gives everything back. Gives GO_ENDED. */
+enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool reset);
+/* A decision of ours that no policy made: refuses with this reason at this stage. */
+enum go tunnel_refuse(struct tunnel *t, enum reason reason, enum stage stage);
+/* The same with a policy's decision. */
+enum go tunnel_refuse_by(struct tunnel *t, const struct decision *decision);
+/* Like tunnel_refuse(), for a connection that has no attempt: answered from a static text, counted. */
+enum go tunnel_turn_away(struct tunnel *t, enum reason reason);
+uint64_t tunnel_now(const struct tunnel *t);
+const struct limits *tunnel_limits(const struct tunnel *t);
+struct question tunnel_question(const struct tunnel *t);
+/* Milliseconds since the last call for this tunnel: how long a step took. */
+uint32_t tunnel_lap(struct tunnel *t);
+
+void tunnel_wait_for(struct tunnel *t, enum waiting_for what);
+void tunnel_wait_done(struct tunnel *t);
+void tunnel_setup_drop(struct tunnel *t);
+/* Ends a lookup or dial that is under way, and counts what had left. */
+void tunnel_cancel_pending(struct tunnel *t);
+void tunnel_client_wake(struct port *port);
+/* Judges an open tunnel again under the book in force. */
+void tunnel_rejudge(struct tunnel *t);
+
+/* ---- step_head.c ---- */
+/* Reads once from the client into the setup's buffer, which grows to at most `max` bytes. */
+enum port_io tunnel_fill(struct tunnel *t, size_t max);
+/* Fills t->who once; REASON_NONE with a policy, else why there is none. */
+enum reason tunnel_identify(struct tunnel *t);
+enum go tunnel_over_rate(struct tunnel *t);
+
+/* ---- tunnels.c ---- */
+/* One record for all attempts of this tenant above its rate, one second from now. */
+void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample);
+/* Tells a drain that nothing is left. */
+void tunnels_note_empty(struct tunnels *home);
+
+/* ---- record.c ---- */
+void record_attempt(struct tunnel *t, const struct decision *decision);
+void record_outcome(struct tunnel *t);
+/* Writes the one record; false if there is no room for it now. */
+bool record_excess(struct tunnels *home, const struct excess_watch *watch);
+
+/* ---- steps ---- */
+#define X(id, fn, wakes, deadline, reason, sentence) enum go fn(struct tunnel *t);
+#include "tunnel/step_tbl.h"
+#undef X
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the audit desk is told of an attempt. */
+#include "internal.h"
+
+#include "base/assert.h"
+
+#define TIME_NONE UINT32_MAX
+
+/* What attempt and outcome share. `rule` must live until the record is sealed. */
+static struct record_flow common(const struct tunnel *t, const struct decision *decision, struct rule *rule)
+{
+    memset(rule, 0, sizeof *rule);
+    const char *rule_id = rule_kind_text(decision->rule.kind);
+    if (t->policy != NULL && decision->rule.kind != RULE_SYNTAX && decision->rule.kind != RULE_LIMIT) {
+        policy_rule(t->policy, decision->rule, rule);
+        rule_id = rule->id;
+    }
+    struct record_flow record = {
+        .http = false,
+        .door = span_text(door_text(t->door)),
+        .listener = span_text(t->listener->name),
+        .peer = t->from.peer,
+        .peer_port = t->from.peer_port,
+        .has_peer_uid = t->from.has_uid,
+        .peer_uid = t->from.uid,
+        .peer_pid = t->from.pid,
+        .environment = t->who.environment.len > 0 ? t->who.environment : span_text("-"),
+        .session = t->who.session,
+        .work = t->who.work,
+        .agent = t->who.agent,
+        .target = t->target.kind == TARGET_NONE ? NULL : &t->target,
+        .decision = *decision,
+        .policy_id = t->policy != NULL ? span_text(policy_id(t->policy)) : span_make(NULL, 0),
+        .rule_id = span_text(rule_id),
+        .rule_type = span_text(rule_kind_text(decision->rule.kind)),
+        .group_version = rule->version,
+    };
+    memcpy(record.flow, t->flow, sizeof record.flow);
+    return record;
+}
+
+void record_attempt(struct tunnel *t, const struct decision *decision)
+{
+    struct tunnels *home = t->home;
+    const struct setup *s = t->setup;
+    ASSERT(t->holds_credit && t->recorded == RECORDED_NOTHING);
+    struct rule rule;
+    struct record_flow record = common(t, decision, &rule);
+    record.kind = RECORD_ATTEMPT;
+    record.method = span_text(s->method);
+    record.raw_target = span_make(s->raw_target, s->raw_target_len);
+    record.raw_target_truncated = s->raw_target_truncated;
+    record.target_generation = decision->generation;
+    t->ticket = desk_seal_flow(home->o.desk, &record, RECORD_URGENT);
+    t->holds_credit = false;
+    COUNT(home, attempts, 1);
+    if (t->tenant_credit > 0) {
+        budget_give(&t->who.tenant->credit, DESK_RECORD_BYTES);
+        t->tenant_credit = DESK_RECORD_BYTES;
+    }
+    if (decision->verdict == VERDICT_ALLOW) {
+        COUNT(home, allowed, 1);
+        t->holds_outcome_credit = true;
+        t->recorded = RECORDED_ATTEMPT;
+        return;
+    }
+    desk_credit_give(home->o.desk, DESK_RECORD_BYTES);
+    t->recorded = RECORDED_ALL;
+}
+
+static void add_setup_facts(const struct tunnel *t, struct record_flow *record)
+{
+    const struct setup *s = t->setup;
+    record->answers = s->answers.addresses;
+    record->answer_count = s->answers.count;
+    if (record->decision.reason == REASON_DNS)
+        record->dns_result = span_text(dns_result_text(s->answers.result));
+    record->sni = s->sni.len > 0 ? hostname_span(&s->sni) : span_make(NULL, 0);
+}
+
+void record_outcome(struct tunnel *t)
+{
+    struct tunnels *home = t->home;
+    ASSERT(t->holds_outcome_credit && t->recorded == RECORDED_ATTEMPT);
+    struct rule rule;
+    struct record_flow record = common(t, &t->final_decision, &rule);
+    record.kind = RECORD_OUTCOME;
+    record.method = span_text(t->door == DOOR_CONNECT ? "CONNECT" : "");
+    record.end = t->end;
+    record.bytes_up = t->up.bytes_out;
+    record.bytes_down = t->down.bytes_out;
+    record.duration_ms = tunnel_now(t) - t->opened_ms;
+    record.dialled = t->dialled;
+    record.dials = t->dials;
+    record.dns_sent = t->dns_sent;
+    record.times = t->times;
+    record.target_generation = t->target_decision.generation;
+    record.http_status = t->status;
+    record.has_hello = t->has_hello;
+    record.ech = t->ech;
+    record.tls_version = t->tls_version;
+    if (t->setup != NULL)
+        add_setup_facts(t, &record);
+    else if (t->sni_present)
+        record.sni = hostname_span(&t->target.name); /* equal, or there would have been no relay */
+    desk_seal_flow(home->o.desk, &record, RECORD_LAZY);
+    t->holds_outcome_credit = false;
+    t->recorded = RECORDED_ALL;
+}
+
+bool record_excess(struct tunnels *home, const struct excess_watch *watch)
+{
+    if (!desk_credit_take(home->o.desk, DESK_RECORD_BYTES))
+        return false;
+    int64_t from_ms = 0;
+    uint64_t count = tenant_excess_take(watch->tenant, &from_ms);
+    struct record_flow record = {
+        .kind = RECORD_ATTEMPT,
+        .door = span_text(door_text(DOOR_CONNECT)),
+        .listener = span_text(watch->listener->name),
+        .peer = watch->from.peer,
+        .peer_port = watch->from.peer_port,
+        .has_peer_uid = watch->from.has_uid,
+        .peer_uid = watch->from.uid,
+        .peer_pid = watch->from.pid,
+        .environment = span_text(watch->tenant->name),
+        .decision = {.verdict = VERDICT_DENY,
+                     .reason = REASON_RATE,
+                     .stage = STAGE_LIMITS,
+                     .rule = {.kind = RULE_LIMIT},
+                     .generation = book_generation(home->book)},
+        .rule_id = span_text(rule_kind_text(RULE_LIMIT)),
+        .rule_type = span_text(rule_kind_text(RULE_LIMIT)),
+        .count = count > UINT32_MAX ? UINT32_MAX : (uint32_t)count,
+        .count_start_ms = from_ms,
+        .count_end_ms = watch->until_wall_ms,
+    };
+    memcpy(record.flow, watch->flow, sizeof record.flow);
+    record.target_generation = record.decision.generation;
+    desk_seal_flow(home->o.desk, &record, RECORD_LAZY);
+    return true;
+}

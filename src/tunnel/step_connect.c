@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps from the durable attempt record to the judged ClientHello. */
+#include "internal.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+
+enum go step_attempt(struct tunnel *t)
+{
+    struct desk *desk = t->home->o.desk;
+    if (t->recorded == RECORDED_NOTHING)
+        record_attempt(t, &t->target_decision);
+    if (desk_durable(desk) >= t->ticket) {
+        tunnel_wait_done(t);
+        t->times.durable_ms = tunnel_lap(t);
+        return tunnel_step(t, STEP_RESOLVE);
+    }
+    if (t->timed_out || desk_gate_closed(desk)) {
+        tunnel_wait_done(t);
+        desk_count_refused(desk);
+        return tunnel_refuse(t, REASON_AUDIT, STAGE_AUDIT);
+    }
+    if (t->waiting_for == WAITING_DURABLE)
+        return GO_WAIT;
+    tunnel_wait_for(t, WAITING_DURABLE);
+    return GO_ON; /* the commit may have come in between: look once more */
+}
+
+static void on_answers(void *arg, const struct answers *answers)
+{
+    struct tunnel *t = arg;
+    t->setup->lookup = NULL;
+    t->setup->answers = *answers;
+    t->setup->has_answers = true;
+    tunnel_run(t);
+}
+
+/* Starts the lookup; true when *go says what to do at once. */
+static bool start_lookup(struct tunnel *t, enum go *go)
+{
+    struct setup *s = t->setup;
+    const struct tunnel_services *services = &t->home->o.services;
+    enum err err = services->lookup(services->ctx, &t->target.name, (uint32_t)tunnel_limits(t)->resolve_timeout,
+                                    on_answers, t, &s->answers, &s->lookup);
+    if (err == ERR_NONE) {
+        s->has_answers = true;
+        return false;
+    }
+    if (err == ERR_AGAIN)
+        *go = GO_WAIT;
+    else if (err == ERR_CLOSED) {
+        s->answers.result = DNS_NO_SERVER;
+        *go = tunnel_refuse(t, REASON_DNS, STAGE_RESOLVE);
+    } else
+        *go = tunnel_refuse(t, REASON_LIMIT, STAGE_RESOLVE);
+    return true;
+}
+
+enum go step_resolve(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    if (t->target.kind == TARGET_ADDRESS && !s->has_answers) {
+        s->answers = (struct answers){.result = DNS_OK, .count = 1, .addresses = {t->target.addr}};
+        s->has_answers = true;
+    }
+    enum go go = GO_WAIT;
+    if (!s->has_answers && s->lookup == NULL && start_lookup(t, &go))
+        return go;
+    if (!s->has_answers)
+        return GO_WAIT;
+    t->dns_sent += s->answers.queries_sent;
+    COUNT(t->home, dns_sent, s->answers.queries_sent);
+    t->times.resolve_ms = tunnel_lap(t);
+    if (s->answers.result == DNS_TIMEOUT)
+        return tunnel_refuse(t, REASON_DNS_TIME, STAGE_RESOLVE);
+    if (s->answers.result != DNS_OK || s->answers.count == 0)
+        return tunnel_refuse(t, REASON_DNS, STAGE_RESOLVE);
+    return tunnel_step(t, STEP_ADMIT);
+}
+
+enum go step_admit(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    struct question question = tunnel_question(t);
+    struct decision decision = {0};
+    policy_ask_address(t->policy, &question, s->answers.addresses, s->answers.count, &s->admitted, &decision, NULL);
+    if (decision.verdict != VERDICT_ALLOW)
+        return tunnel_refuse_by(t, &decision);
+    return tunnel_step(t, STEP_DIAL);
+}
+
+static void on_dialled(void *arg, const struct dialled *dialled)
+{
+    struct tunnel *t = arg;
+    t->setup->dial = NULL;
+    t->setup->dialled = *dialled;
+    t->setup->has_dialled = true;
+    tunnel_run(t);
+}
+
+static enum go dial_failed(struct tunnel *t, int error)
+{
+    return tunnel_refuse(t, error == ETIMEDOUT ? REASON_CONNECT_TIME : REASON_CONNECT, STAGE_DIAL);
+}
+
+enum go step_dial(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    const struct tunnel_services *services = &t->home->o.services;
+    if (!s->has_dialled && s->dial == NULL) {
+        enum err err = services->dial(services->ctx, &s->admitted, (uint32_t)tunnel_limits(t)->dial_timeout, on_dialled,
+                                      t, &s->dial);
+        if (err != ERR_NONE)
+            return tunnel_refuse(t, REASON_LIMIT, STAGE_DIAL);
+    }
+    if (!s->has_dialled)
+        return GO_WAIT;
+    s->has_dialled = false;
+    t->dials += s->dialled.connects;
+    COUNT(t->home, dials, s->dialled.connects);
+    t->dialled = s->dialled.addr;
+    t->times.dial_ms = tunnel_lap(t);
+    if (s->dialled.port == NULL)
+        return dial_failed(t, s->dialled.error);
+    t->upstream = s->dialled.port;
+    t->upstream->wake = tunnel_client_wake;
+    t->upstream->owner = t;
+    return tunnel_step(t, STEP_REPLY);
+}
+
+enum send_state { SEND_DONE, SEND_WAIT, SEND_GONE };
+
+static enum send_state send_established(struct tunnel *t)
+{
+    static uint8_t text[128];
+    static size_t len;
+    if (len == 0) {
+        /* The same bytes whoever fills them first. */
+        struct outbuf out = outbuf_make(text, sizeof text);
+        reply_established(&out);
+        len = out.len;
+    }
+    while (t->out_sent < len) {
+        size_t n = 0;
+        enum port_io io = port_send(t->client, text + t->out_sent, len - t->out_sent, &n);
+        if (io == PORT_AGAIN)
+            return SEND_WAIT;
+        if (io != PORT_OK)
+            return SEND_GONE;
+        t->out_sent = (uint16_t)(t->out_sent + n);
+    }
+    return SEND_DONE;
+}
+
+enum go step_reply(struct tunnel *t)
+{
+    if (t->timed_out)
+        return tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true);
+    switch (send_established(t)) {
+    case SEND_WAIT:
+        return GO_WAIT;
+    case SEND_GONE:
+        return tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true);
+    case SEND_DONE:
+        break;
+    }
+    t->out_sent = 0;
+    t->status = 200;
+    return tunnel_step(t, STEP_HELLO);
+}
+
+static enum go begin_relay(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    const struct limits *limits = tunnel_limits(t);
+    struct relay_pool *pool = t->home->o.pool;
+    lane_open(&t->up, t->client, t->upstream, limits->bytes_up);
+    lane_open(&t->down, t->upstream, t->client, limits->bytes_down);
+    if (s->in_len > 0 && lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) != ERR_NONE)
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_HELLO);
+    t->times.hello_ms = tunnel_lap(t);
+    t->relay_from_ms = t->progress_ms = tunnel_now(t);
+    tunnel_setup_drop(t);
+    return tunnel_step(t, STEP_RELAY);
+}
+
+static enum go judge_first_bytes(struct tunnel *t, enum first_bytes first, const struct hello *hello)
+{
+    struct question question = tunnel_question(t);
+    struct decision decision = {0};
+    policy_ask_hello(t->policy, &question, first, hello, &decision);
+    t->first_bytes = first;
+    if (hello != NULL) {
+        t->has_hello = true;
+        t->sni_present = hello->sni == SNI_PRESENT;
+        t->ech = hello->ech;
+        t->tls_version = hello->highest_version;
+        if (t->sni_present && t->setup != NULL)
+            t->setup->sni = hello->name;
+    }
+    if (decision.verdict != VERDICT_ALLOW)
+        return tunnel_refuse_by(t, &decision);
+    t->judged_hello = true;
+    t->final_decision = decision;
+    return begin_relay(t);
+}
+
+/* The client ended its direction before a whole hello was there. */
+static enum go hello_cut(struct tunnel *t)
+{
+    const struct setup *s = t->setup;
+    if (s->in_len == 0)
+        return tunnel_end(t, REASON_ALLOWED, FLOW_END_CLOSED, false);
+    /* With less than a record header and a message type nobody can say that it was TLS. */
+    if (s->in_len < 6)
+        return judge_first_bytes(t, FIRST_NOT_TLS, NULL);
+    return tunnel_refuse(t, REASON_HELLO, STAGE_HELLO);
+}
+
+static enum go hello_late(struct tunnel *t)
+{
+    if (t->setup->in_len == 0)
+        return judge_first_bytes(t, FIRST_SILENCE, NULL);
+    return tunnel_refuse(t, REASON_HELLO_TIME, STAGE_HELLO);
+}
+
+enum go step_hello(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    const struct limits *limits = tunnel_limits(t);
+    const struct hello_limits bounds = {
+        .raw_bytes = (uint32_t)limits->hello_raw_bytes,
+        .message_bytes = (uint32_t)limits->hello_message_bytes,
+    };
+    struct hello *hello = t->home->hello;
+    enum reason reason = REASON_NONE;
+    for (;;) {
+        enum feed feed = s->in_len == 0 ? FEED_MORE
+                                        : hello_feed(&s->hello, span_make(s->in->data, s->in_len), &bounds,
+                                                     t->home->hello_scratch, hello, &reason);
+        if (feed == FEED_DONE)
+            return judge_first_bytes(t, FIRST_HELLO, hello);
+        if (feed == FEED_BAD && reason == REASON_NOT_TLS)
+            return judge_first_bytes(t, FIRST_NOT_TLS, NULL);
+        if (feed == FEED_BAD)
+            return tunnel_refuse(t, reason, STAGE_HELLO);
+        if (t->timed_out)
+            return hello_late(t);
+        if (s->in_len >= bounds.raw_bytes)
+            return tunnel_refuse(t, REASON_HELLO_BIG, STAGE_HELLO);
+        enum port_io io = t->client->readable ? tunnel_fill(t, bounds.raw_bytes) : PORT_AGAIN;
+        if (io == PORT_AGAIN)
+            return GO_WAIT;
+        if (io == PORT_EOF)
+            return hello_cut(t);
+        if (io == PORT_RESET)
+            return tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true);
+    }
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Steps up to the target stage: from the first byte to "may this client go there?". */
+#include "internal.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/digest.h"
+
+#define HELD_MAX 256u      /* connections of one environment that are held for being above the rate */
+#define CREDIT_WAIT_MS 1000u
+
+static void flow_id(struct tunnels *home, uint8_t out[static FLOW_ID_BYTES])
+{
+    if (home->entropy_left < FLOW_ID_BYTES) {
+        random_bytes(home->entropy, sizeof home->entropy);
+        home->entropy_left = sizeof home->entropy;
+    }
+    home->entropy_left -= FLOW_ID_BYTES;
+    memcpy(out, home->entropy + home->entropy_left, FLOW_ID_BYTES);
+}
+
+/* Promises room for both records of an attempt; waits a second for it at most. */
+static enum go take_credit(struct tunnel *t)
+{
+    struct desk *desk = t->home->o.desk;
+    if (desk_gate_closed(desk))
+        return tunnel_turn_away(t, REASON_AUDIT);
+    if (desk_credit_take(desk, DESK_PAIR_BYTES)) {
+        tunnel_wait_done(t);
+        t->holds_credit = true;
+        return GO_ON;
+    }
+    if (t->waiting_for == WAITING_CREDIT)
+        return t->timed_out ? tunnel_turn_away(t, REASON_AUDIT) : GO_WAIT;
+    tunnel_wait_for(t, WAITING_CREDIT);
+    timer_set(t->home->o.services.wheel, &t->timer, tunnel_now(t) + CREDIT_WAIT_MS);
+    return GO_WAIT;
+}
+
+static enum go begin_attempt(struct tunnel *t)
+{
+    flow_id(t->home, t->flow);
+    t->step_from_ms = tunnel_now(t);
+    return tunnel_step(t, STEP_HEAD);
+}
+
+static enum go end_without_head(struct tunnel *t)
+{
+    COUNT(t->home, ended_without_head, 1);
+    return tunnel_end(t, REASON_IDLE, FLOW_END_CLOSED, false);
+}
+
+enum go step_wait(struct tunnel *t)
+{
+    if (t->timed_out && t->waiting_for != WAITING_CREDIT)
+        return end_without_head(t);
+    if (!t->client->readable)
+        return GO_WAIT;
+    if (t->setup == NULL) {
+        t->setup = setup_get(t->home);
+        if (t->setup == NULL)
+            return tunnel_turn_away(t, REASON_LIMIT);
+    }
+    if (!t->holds_credit) {
+        bool waited = t->waiting_for == WAITING_CREDIT;
+        enum go go = take_credit(t);
+        if (!t->holds_credit)
+            return go;
+        if (waited)
+            tunnel_step(t, STEP_WAIT);
+    }
+    struct setup *s = t->setup;
+    if (s->in == NULL)
+        s->in = buffer_get(t->home, 4096);
+    if (s->in == NULL)
+        return tunnel_turn_away(t, REASON_LIMIT);
+    size_t n = 0;
+    switch (port_recv(t->client, s->in->data, s->in->cap, &n)) {
+    case PORT_OK:
+        s->in_len = n;
+        return begin_attempt(t);
+    case PORT_AGAIN:
+        /* Nothing came yet: a silent connection holds no credit and no memory beyond its own record. */
+        desk_credit_give(t->home->o.desk, DESK_PAIR_BYTES);
+        t->holds_credit = false;
+        tunnel_setup_drop(t);
+        return GO_WAIT;
+    case PORT_EOF:
+    case PORT_RESET:
+        return end_without_head(t);
+    }
+    return end_without_head(t);
+}
+
+/* Makes room for more of a head or hello, up to `max` bytes in all; false when that much is there already. */
+static bool grow(struct tunnel *t, size_t max)
+{
+    struct setup *s = t->setup;
+    if (s->in_len < s->in->cap)
+        return true;
+    if (s->in->cap >= max)
+        return false;
+    struct buffer *larger = buffer_get(t->home, s->in->cap < 65536 ? 65536 : max);
+    if (larger == NULL)
+        return false;
+    memcpy(larger->data, s->in->data, s->in_len);
+    buffer_put(t->home, s->in);
+    s->in = larger;
+    return true;
+}
+
+enum port_io tunnel_fill(struct tunnel *t, size_t max)
+{
+    struct setup *s = t->setup;
+    if (!grow(t, max))
+        return PORT_OK; /* the parser will say that it is too big */
+    size_t n = 0;
+    enum port_io io = port_recv(t->client, s->in->data + s->in_len, s->in->cap - s->in_len, &n);
+    if (io == PORT_OK)
+        s->in_len += n;
+    t->client_eof = io == PORT_EOF;
+    return io;
+}
+
+/* Keeps what the record and the refusal need; the rest of the head is not looked at again. */
+static void keep_facts(struct tunnel *t, const struct request *request, bool parsed)
+{
+    struct setup *s = t->setup;
+    struct outbuf out = outbuf_make(s->raw_target, sizeof s->raw_target);
+    if (parsed)
+        redact_target(request->raw_target, &out, &s->raw_target_truncated);
+    else
+        redact_unparsed(request->raw_target, &out, &s->raw_target_truncated);
+    s->raw_target_len = (uint16_t)out.len;
+    struct span method = span_first(request->method_text, sizeof s->method - 1);
+    if (method.len > 0)
+        memcpy(s->method, method.data, method.len);
+    s->minor = request->minor;
+    s->head_only = request->method == METHOD_HEAD;
+}
+
+/* The two things that this program answers itself; every other path in origin form is a 404 with the same hint. */
+static enum go answer_page(struct tunnel *t, const struct request *request)
+{
+    static const char help[] =
+        "This is Sallyport, an egress-filtering proxy. It forwards what the policy of this sandbox allows and records\n"
+        "every attempt. Point a client at it with HTTPS_PROXY (http://host:port). A refusal is the operator's policy:\n"
+        "trying another way is pointless; ask whoever runs this sandbox and give the request id of the refusal.\n";
+    static const char other[] = "Nothing is served here: this is a proxy. GET / says how to ask for access.\n";
+    bool root = request->method == METHOD_GET || request->method == METHOD_HEAD;
+    root = root && span_is(request->path, "/");
+    t->out = buffer_get(t->home, REPLY_MAX);
+    if (t->out == NULL)
+        return tunnel_turn_away(t, REASON_LIMIT);
+    struct outbuf out = outbuf_make(t->out->data, t->out->cap);
+    reply_page(&out, root ? 200 : 404, "text/plain; charset=utf-8", span_text(root ? help : other),
+               request->method == METHOD_HEAD);
+    t->out_bytes = t->out->data;
+    t->out_len = (uint16_t)out.len;
+    COUNT(t->home, pages, 1);
+    desk_credit_give(t->home->o.desk, DESK_PAIR_BYTES);
+    t->holds_credit = false;
+    return tunnel_step(t, STEP_ANSWER);
+}
+
+static enum go head_done(struct tunnel *t, const struct request *request)
+{
+    struct setup *s = t->setup;
+    if (request->form == FORM_ORIGIN)
+        return answer_page(t, request);
+    keep_facts(t, request, true);
+    t->target = request->target;
+    t->times.head_ms = tunnel_lap(t);
+    if (request->form == FORM_ABSOLUTE) {
+        t->door = DOOR_HTTP;
+        return tunnel_refuse(t, REASON_METHOD_UNKNOWN, STAGE_SYNTAX);
+    }
+    t->door = DOOR_CONNECT;
+    s->in_len -= request->head_bytes;
+    memmove(s->in->data, s->in->data + request->head_bytes, s->in_len);
+    return tunnel_step(t, STEP_IDENTIFY);
+}
+
+enum go step_head(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    const struct limits *limits = tunnel_limits(t);
+    struct request_limits bounds = {
+        .head_bytes = (uint32_t)limits->head_bytes,
+        .target_bytes = (uint32_t)limits->target_bytes,
+        .header_lines = (uint32_t)limits->header_lines,
+    };
+    struct request *request = t->home->request;
+    enum reason reason = REASON_NONE;
+    for (;;) {
+        switch (request_feed(&s->request, span_make(s->in->data, s->in_len), &bounds, request, &reason)) {
+        case FEED_DONE:
+            return head_done(t, request);
+        case FEED_BAD:
+            keep_facts(t, request, false);
+            return tunnel_refuse(t, reason, STAGE_SYNTAX);
+        case FEED_MORE:
+            break;
+        }
+        if (t->timed_out)
+            return tunnel_refuse(t, REASON_HEAD_TIME, STAGE_SYNTAX);
+        if (s->in_len >= bounds.head_bytes)
+            return tunnel_refuse(t, REASON_HEAD, STAGE_SYNTAX);
+        enum port_io io = t->client->readable ? tunnel_fill(t, bounds.head_bytes) : PORT_AGAIN;
+        if (io == PORT_AGAIN)
+            return GO_WAIT;
+        if (io == PORT_EOF)
+            return tunnel_refuse(t, REASON_MALFORMED, STAGE_SYNTAX);
+        if (io == PORT_RESET)
+            return tunnel_refuse(t, REASON_CLIENT_RESET, STAGE_SYNTAX);
+    }
+}
+
+enum reason tunnel_identify(struct tunnel *t)
+{
+    const struct tunnel_hooks *hooks = &t->home->o.hooks;
+    if (t->who.tenant != NULL)
+        return REASON_NONE;
+    enum reason reason = hooks->identify(hooks->ctx, t->home->book, t->listener, &t->from, &t->who);
+    ASSERT(t->who.tenant != NULL);
+    if (reason == REASON_NONE)
+        t->policy = policy_ref(t->who.policy);
+    return reason;
+}
+
+enum go step_identify(struct tunnel *t)
+{
+    enum reason reason = tunnel_identify(t);
+    if (reason != REASON_NONE)
+        return tunnel_refuse(t, reason, STAGE_IDENTITY);
+    return tunnel_step(t, STEP_LIMIT);
+}
+
+/* Above the rate: not one record each, but one for all of a second. */
+enum go tunnel_over_rate(struct tunnel *t)
+{
+    struct tunnels *home = t->home;
+    COUNT(home, rate_exceeded, 1);
+    if (tenant_excess_add(t->who.tenant, clock_wall_ns() / 1000000))
+        tunnels_watch_excess(home, t);
+    desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
+    t->holds_credit = false;
+    if (!budget_take(&t->who.tenant->held, 1, HELD_MAX))
+        return tunnel_turn_away(t, REASON_RATE);
+    t->holds_held = true;
+    tunnel_setup_drop(t);
+    return tunnel_step(t, STEP_HOLD);
+}
+
+enum go step_hold(struct tunnel *t)
+{
+    return t->timed_out ? tunnel_turn_away(t, REASON_RATE) : GO_WAIT;
+}
+
+static uint64_t share_of(const struct tunnel *t, uint64_t max)
+{
+    uint64_t share = max / 100 * t->home->o.process->share_percent;
+    return share == 0 ? 1 : share;
+}
+
+enum go step_limit(struct tunnel *t)
+{
+    const struct tunnel_process *process = t->home->o.process;
+    struct tenant *tenant = t->who.tenant;
+    if (!tenant_rate_take(tenant, tunnel_limits(t), clock_mono_ns()))
+        return tunnel_over_rate(t);
+    if (!budget_take(&tenant->descriptors, 1, share_of(t, process->descriptors_max)))
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
+    t->tenant_fds = 1;
+    if (!budget_take(&tenant->credit, DESK_PAIR_BYTES, share_of(t, process->credit_max)))
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
+    t->tenant_credit = DESK_PAIR_BYTES;
+    return tunnel_step(t, STEP_ASK);
+}
+
+enum go step_ask(struct tunnel *t)
+{
+    struct question question = tunnel_question(t);
+    policy_ask_target(t->policy, &question, &t->target_decision);
+    if (t->target_decision.verdict != VERDICT_ALLOW)
+        return tunnel_refuse_by(t, &t->target_decision);
+    return tunnel_step(t, STEP_BUDGET);
+}
+
+enum go step_budget(struct tunnel *t)
+{
+    const struct tunnel_process *process = t->home->o.process;
+    const struct limits *limits = tunnel_limits(t);
+    struct tenant *tenant = t->who.tenant;
+    if (!budget_take(&tenant->tunnels, 1, limits->tunnels))
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
+    t->holds_tunnel = true;
+    if (!budget_take(&t->home->o.process->descriptors, 1, process->descriptors_max))
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
+    t->holds_upstream_fd = true;
+    if (!budget_take(&tenant->descriptors, 1, share_of(t, process->descriptors_max)))
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
+    t->tenant_fds++;
+    if (t->target.kind == TARGET_NAME && !tenant_name_take(tenant, hostname_span(&t->target.name),
+                                                           limits->distinct_names_per_minute, tunnel_now(t)))
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
+    return tunnel_step(t, STEP_ATTEMPT);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+
+#define RELAY_ROUNDS 16u            /* reads of one lane in one turn, so that a bulk tunnel does not starve others */
+#define RELAY_BYTES (1024u * 1024u) /* and about as many bytes */
+
+/* What a lane said, when it ends the tunnel; GO_ON: it does not. */
+static enum go lane_verdict(struct tunnel *t, const struct lane *lane, enum lane_result result)
+{
+    bool upwards = lane == &t->up;
+    switch (result) {
+    case LANE_WAIT:
+    case LANE_MORE:
+    case LANE_DONE:
+        return GO_ON;
+    case LANE_FROM_RESET:
+        return tunnel_end(t, upwards ? REASON_CLIENT_RESET : REASON_UPSTREAM_RESET, FLOW_END_RESET, true);
+    case LANE_TO_RESET:
+        return tunnel_end(t, upwards ? REASON_UPSTREAM_RESET : REASON_CLIENT_RESET, FLOW_END_RESET, true);
+    case LANE_CEILING:
+        return tunnel_end(t, REASON_BYTES, FLOW_END_REFUSED, true);
+    case LANE_NO_MEMORY:
+        return tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);
+    }
+    return tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);
+}
+
+static uint64_t moved(const struct tunnel *t)
+{
+    return t->up.bytes_in + t->up.bytes_out + t->down.bytes_in + t->down.bytes_out;
+}
+
+/* Deadlines are looked at when the timer fires, not at each byte: it is set again from the last progress. */
+static enum go deadline(struct tunnel *t)
+{
+    const struct limits *limits = tunnel_limits(t);
+    uint64_t now_ms = tunnel_now(t);
+    uint64_t idle_ms = t->progress_ms + limits->idle;
+    uint64_t life_ms = t->opened_ms + limits->lifetime;
+    if (now_ms >= life_ms)
+        return tunnel_end(t, REASON_LIFETIME, FLOW_END_CLOSED, true);
+    if (now_ms >= idle_ms)
+        return tunnel_end(t, REASON_IDLE, FLOW_END_CLOSED, true);
+    timer_set(t->home->o.services.wheel, &t->timer, idle_ms < life_ms ? idle_ms : life_ms);
+    t->timed_out = false;
+    return GO_ON;
+}
+
+enum go step_relay(struct tunnel *t)
+{
+    struct relay_pool *pool = t->home->o.pool;
+    if (t->timed_out && deadline(t) == GO_ENDED)
+        return GO_ENDED;
+    if (t->home->paused)
+        return GO_WAIT; /* outcomes cannot be written: nothing is read until they can */
+    uint64_t before = moved(t);
+    enum lane_result up = t->up.done ? LANE_DONE : lane_run(&t->up, pool, RELAY_ROUNDS, RELAY_BYTES);
+    if (lane_verdict(t, &t->up, up) == GO_ENDED)
+        return GO_ENDED;
+    enum lane_result down = t->down.done ? LANE_DONE : lane_run(&t->down, pool, RELAY_ROUNDS, RELAY_BYTES);
+    if (lane_verdict(t, &t->down, down) == GO_ENDED)
+        return GO_ENDED;
+    if (up == LANE_DONE && down == LANE_DONE)
+        return tunnel_end(t, REASON_ALLOWED, FLOW_END_CLOSED, false);
+    if (moved(t) != before)
+        t->progress_ms = tunnel_now(t);
+    if (up == LANE_MORE || down == LANE_MORE)
+        t->home->o.services.run_later(t->home->o.services.ctx, &t->run);
+    return GO_WAIT;
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+
+#include "base/assert.h"
+
+enum deadline { DEADLINE_NONE, DEADLINE_LIMIT, DEADLINE_FIXED };
+
+struct step_def {
+    enum go (*fn)(struct tunnel *t);
+    enum deadline deadline;
+    size_t limit_offset;
+    uint32_t fixed_ms;
+    struct step_row row;
+};
+
+#define L(key) DEADLINE_LIMIT, offsetof(struct limits, key), 0, #key
+#define F(ms) DEADLINE_FIXED, 0, ms, #ms " ms"
+#define N DEADLINE_NONE, 0, 0, ""
+#define STEP_DEF(id, fn_, wakes_, kind, offset, ms, text, reason_, sentence_)                                          \
+    [STEP_##id] = {.fn = fn_,                                                                                          \
+                   .deadline = kind,                                                                                   \
+                   .limit_offset = offset,                                                                             \
+                   .fixed_ms = ms,                                                                                     \
+                   .row = {.name = #id,                                                                                \
+                           .wakes = wakes_,                                                                            \
+                           .deadline = text,                                                                           \
+                           .timeout = REASON_##reason_,                                                                \
+                           .sentence = sentence_}},
+/* One more expansion, so that L, F and N become four arguments. */
+#define STEP_DEF_EXPANDED(...) STEP_DEF(__VA_ARGS__)
+#define X(id, fn, wakes, deadline, reason, sentence) STEP_DEF_EXPANDED(id, fn, wakes, deadline, reason, sentence)
+
+static const struct step_def steps[STEP_COUNT] = {
+#include "tunnel/step_tbl.h"
+};
+#undef X
+
+const struct step_row *tunnel_step_rows(size_t *out_count)
+{
+    static struct step_row rows[STEP_COUNT];
+    for (size_t i = 1; i < STEP_COUNT; i++)
+        rows[i - 1] = steps[i].row;
+    *out_count = STEP_COUNT - 1;
+    return rows;
+}
+
+uint64_t tunnel_now(const struct tunnel *t)
+{
+    return t->home->o.services.now_ms(t->home->o.services.ctx);
+}
+
+const struct limits *tunnel_limits(const struct tunnel *t)
+{
+    if (t->policy != NULL)
+        return policy_limits(t->policy);
+    const struct tunnel_hooks *hooks = &t->home->o.hooks;
+    return hooks->limits(hooks->ctx, t->home->book, t->listener);
+}
+
+struct question tunnel_question(const struct tunnel *t)
+{
+    return (struct question){
+        .door = t->door,
+        .method = METHOD_CONNECT,
+        .target = &t->target,
+        .generation = book_generation(t->home->book),
+        .own = t->home->o.own,
+        .own_count = t->home->o.own_count,
+    };
+}
+
+uint32_t tunnel_lap(struct tunnel *t)
+{
+    uint64_t now_ms = tunnel_now(t);
+    uint64_t lap_ms = now_ms - t->step_from_ms;
+    t->step_from_ms = now_ms;
+    return lap_ms > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)lap_ms;
+}
+
+enum go tunnel_step(struct tunnel *t, enum step step)
+{
+    const struct step_def *def = &steps[step];
+    t->step = step;
+    t->timed_out = false;
+    switch (def->deadline) {
+    case DEADLINE_NONE:
+        timer_cancel(&t->timer);
+        break;
+    case DEADLINE_FIXED:
+        timer_set(t->home->o.services.wheel, &t->timer, tunnel_now(t) + def->fixed_ms);
+        break;
+    case DEADLINE_LIMIT: {
+        uint64_t limit_ms;
+        memcpy(&limit_ms, (const char *)tunnel_limits(t) + def->limit_offset, sizeof limit_ms);
+        timer_set(t->home->o.services.wheel, &t->timer, tunnel_now(t) + limit_ms);
+        break;
+    }
+    }
+    return GO_ON;
+}
+
+/* The sentences that can be seen from one tunnel; checked between steps, in every build. */
+static void check_sentences(const struct tunnel *t)
+{
+    bool upstream_may_be = t->recorded != RECORDED_NOTHING && t->target_decision.verdict == VERDICT_ALLOW;
+    ASSERT(t->upstream == NULL || upstream_may_be);
+    ASSERT(t->dialled.family == 0 || upstream_may_be);
+    ASSERT(t->step != STEP_RELAY || (upstream_may_be && t->judged_hello && t->upstream != NULL));
+    ASSERT(t->up.from == NULL || t->step == STEP_RELAY || t->step == STEP_HELLO);
+    ASSERT(t->up.bytes_in == t->up.bytes_out + lane_held(&t->up));
+    ASSERT(t->down.bytes_in == t->down.bytes_out + lane_held(&t->down));
+    ASSERT(!t->buried);
+}
+
+void tunnel_run(struct tunnel *t)
+{
+    ASSERT(!t->buried);
+    if (t->running)
+        return;
+    t->running = true;
+    enum go go = GO_ON;
+    while (go == GO_ON) {
+        check_sentences(t);
+        go = steps[t->step].fn(t);
+    }
+    if (go == GO_WAIT) {
+        check_sentences(t);
+        t->running = false;
+    }
+}
+
+void tunnel_client_wake(struct port *port)
+{
+    tunnel_run(port->owner);
+}
+
+void tunnel_wait_for(struct tunnel *t, enum waiting_for what)
+{
+    struct tunnels *home = t->home;
+    struct tunnel_queue *queue = &home->waiting[what];
+    if (t->waiting_for == what)
+        return;
+    ASSERT(t->waiting_for == WAITING_NOTHING);
+    t->waiting_for = what;
+    t->wait_next = NULL;
+    t->wait_link = queue->last;
+    *queue->last = t;
+    queue->last = &t->wait_next;
+    desk_set_waiting(home->o.desk, true);
+}
+
+void tunnel_wait_done(struct tunnel *t)
+{
+    struct tunnels *home = t->home;
+    if (t->waiting_for == WAITING_NOTHING)
+        return;
+    struct tunnel_queue *queue = &home->waiting[t->waiting_for];
+    *t->wait_link = t->wait_next;
+    if (t->wait_next != NULL)
+        t->wait_next->wait_link = t->wait_link;
+    else
+        queue->last = t->wait_link;
+    t->waiting_for = WAITING_NOTHING;
+    if (home->waiting[WAITING_CREDIT].first == NULL && home->waiting[WAITING_DURABLE].first == NULL)
+        desk_set_waiting(home->o.desk, false);
+}
+
+void tunnel_cancel_pending(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    const struct tunnel_services *services = &t->home->o.services;
+    if (s->lookup != NULL)
+        services->lookup_cancel(services->ctx, s->lookup);
+    s->lookup = NULL;
+    if (s->dial != NULL)
+        t->dials += services->dial_cancel(services->ctx, s->dial);
+    s->dial = NULL;
+    if (s->has_dialled && s->dialled.port != NULL)
+        port_close(s->dialled.port, true);
+    s->has_dialled = false;
+}
+
+void tunnel_setup_drop(struct tunnel *t)
+{
+    if (t->setup == NULL)
+        return;
+    tunnel_cancel_pending(t);
+    buffer_put(t->home, t->setup->in);
+    setup_put(t->home, t->setup);
+    t->setup = NULL;
+}
+
+static void give_back(struct tunnel *t)
+{
+    struct tunnels *home = t->home;
+    if (t->holds_credit)
+        desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
+    if (t->holds_outcome_credit)
+        desk_credit_give(home->o.desk, DESK_RECORD_BYTES);
+    if (t->tenant_credit > 0)
+        budget_give(&t->who.tenant->credit, t->tenant_credit);
+    if (t->holds_upstream_fd)
+        budget_give(&home->o.process->descriptors, 1);
+    budget_give(&home->o.process->descriptors, 1);
+    if (t->holds_tunnel)
+        budget_give(&t->who.tenant->tunnels, 1);
+    if (t->tenant_fds > 0)
+        budget_give(&t->who.tenant->descriptors, t->tenant_fds);
+    if (t->holds_held)
+        budget_give(&t->who.tenant->held, 1);
+}
+
+static void tunnel_grave(void *object)
+{
+    struct tunnel *t = object;
+    policy_unref(t->policy);
+    tunnel_put(t->home, t);
+}
+
+static struct decision own_decision(const struct tunnel *t, enum reason reason, enum stage stage)
+{
+    bool refused = stage < STAGE_RESOLVE || reason_row(reason)->severity >= 3;
+    return (struct decision){
+        .verdict = refused ? VERDICT_DENY : VERDICT_ALLOW,
+        .reason = reason,
+        .stage = stage,
+        .rule = {.kind = stage == STAGE_SYNTAX ? RULE_SYNTAX : stage == STAGE_RELAY && !refused ? RULE_DEFAULT : RULE_LIMIT},
+        .generation = book_generation(t->home->book),
+    };
+}
+
+static void close_ports(struct tunnel *t, bool reset)
+{
+    if (t->up.from != NULL) {
+        lane_close(&t->up, t->home->o.pool);
+        lane_close(&t->down, t->home->o.pool);
+    }
+    if (t->upstream != NULL)
+        port_close(t->upstream, reset);
+    if (t->client != NULL)
+        port_close(t->client, reset);
+    t->upstream = t->client = NULL;
+}
+
+enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool reset)
+{
+    struct tunnels *home = t->home;
+    ASSERT(!t->buried);
+    if (t->setup != NULL)
+        tunnel_cancel_pending(t);
+    if (t->recorded == RECORDED_ATTEMPT && t->holds_outcome_credit) {
+        enum stage stage = t->step == STEP_RELAY ? STAGE_RELAY : t->step == STEP_HELLO ? STAGE_HELLO : STAGE_DIAL;
+        t->final_decision = own_decision(t, reason, stage);
+        t->end = end;
+        if (t->relay_from_ms != 0)
+            t->times.relay_ms = tunnel_lap(t);
+        record_outcome(t);
+    }
+    COUNT(home, bytes_up, t->up.bytes_out);
+    COUNT(home, bytes_down, t->down.bytes_out);
+    close_ports(t, reset);
+    tunnel_setup_drop(t);
+    buffer_put(home, t->out);
+    timer_cancel(&t->timer);
+    run_item_cancel(&t->run);
+    tunnel_wait_done(t);
+    give_back(t);
+    if (home->judge_next == t)
+        home->judge_next = t->next;
+    *t->link = t->next;
+    if (t->next != NULL)
+        t->next->link = t->link;
+    home->open--;
+    t->buried = true;
+    home->o.services.bury(home->o.services.ctx, t, tunnel_grave);
+    tunnels_note_empty(home);
+    return GO_ENDED;
+}
+
+enum go tunnel_refuse(struct tunnel *t, enum reason reason, enum stage stage)
+{
+    struct decision decision = own_decision(t, reason, stage);
+    return tunnel_refuse_by(t, &decision);
+}
+
+/* Asks the book in force the questions that this tunnel has passed already. */
+static bool still_allowed(struct tunnel *t, struct policy *policy, struct decision *out)
+{
+    struct question question = tunnel_question(t);
+    policy_ask_target(policy, &question, out);
+    if (out->verdict != VERDICT_ALLOW)
+        return false;
+    if (t->dialled.family != 0) {
+        struct admitted admitted;
+        policy_ask_address(policy, &question, &t->dialled, 1, &admitted, out, NULL);
+        if (out->verdict != VERDICT_ALLOW)
+            return false;
+    }
+    if (t->judged_hello) {
+        struct hello *hello = t->home->hello;
+        memset(hello, 0, sizeof *hello);
+        hello->ech = t->ech;
+        hello->sni = t->sni_present ? SNI_PRESENT : SNI_NONE;
+        if (t->sni_present)
+            hello->name = t->target.name; /* it was equal, or it would not be open */
+        policy_ask_hello(policy, &question, t->first_bytes, hello, out);
+        if (out->verdict != VERDICT_ALLOW)
+            return false;
+    }
+    return true;
+}
+
+static void revoke(struct tunnel *t, const struct decision *decision)
+{
+    if (t->step == STEP_RELAY || t->out_sent > 0) {
+        tunnel_end(t, REASON_REVOKED, FLOW_END_REFUSED, true);
+        return;
+    }
+    enum go go = t->status == 200 ? tunnel_refuse(t, REASON_REVOKED, STAGE_HELLO) : tunnel_refuse_by(t, decision);
+    if (go == GO_ON)
+        tunnel_run(t);
+}
+
+void tunnel_rejudge(struct tunnel *t)
+{
+    if (t->policy == NULL || t->target_decision.verdict != VERDICT_ALLOW || t->step < STEP_ATTEMPT ||
+        t->step > STEP_RELAY)
+        return;
+    const struct tunnel_hooks *hooks = &t->home->o.hooks;
+    struct tunnel_who who;
+    memset(&who, 0, sizeof who);
+    struct decision decision = own_decision(t, REASON_IDENTITY, STAGE_IDENTITY);
+    enum reason reason = hooks->identify(hooks->ctx, t->home->book, t->listener, &t->from, &who);
+    if (reason != REASON_NONE || who.tenant != t->who.tenant) {
+        revoke(t, &decision);
+        return;
+    }
+    if (who.policy == t->policy)
+        return;
+    if (!still_allowed(t, who.policy, &decision)) {
+        revoke(t, &decision);
+        return;
+    }
+    /* From here on it is this policy's tunnel; its target stage keeps the generation under which it was recorded. */
+    struct policy *old = t->policy;
+    t->policy = policy_ref(who.policy);
+    t->who = who;
+    policy_unref(old);
+}

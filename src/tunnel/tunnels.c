@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "internal.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/digest.h"
+
+#include <stdlib.h>
+
+#define REJUDGED_A_TURN 256u
+#define PAUSE_AFTER_MS 5000u /* outcomes unwritten: stop reading from tunnels */
+#define RESET_AFTER_MS 30000u /* still: reset them */
+#define EXCESS_MS 1000u
+
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+static void on_tunnel_timer(struct timer *timer)
+{
+    struct tunnel *t = CONTAINER(timer, struct tunnel, timer);
+    t->timed_out = true;
+    tunnel_run(t);
+}
+
+static void on_tunnel_run(struct run_item *item)
+{
+    tunnel_run(CONTAINER(item, struct tunnel, run));
+}
+
+/* ---- a new book ---- */
+
+static void judge_some(struct run_item *item)
+{
+    struct tunnels *home = CONTAINER(item, struct tunnels, judge);
+    for (unsigned i = 0; i < REJUDGED_A_TURN && home->judge_next != NULL; i++) {
+        struct tunnel *t = home->judge_next;
+        home->judge_next = t->next;
+        tunnel_rejudge(t);
+    }
+    if (home->judge_next != NULL)
+        home->o.services.run_later(home->o.services.ctx, &home->judge);
+}
+
+void tunnels_swap(struct tunnels *home, struct book *book)
+{
+    struct book *old = home->book;
+    home->book = book_ref(book);
+    book_unref(old);
+    home->judge_next = home->all;
+    judge_some(&home->judge);
+}
+
+/* ---- the gate ---- */
+
+static void resume_all(struct tunnels *home)
+{
+    home->paused = false;
+    for (struct tunnel *t = home->all; t != NULL; t = t->next)
+        if (t->step == STEP_RELAY)
+            home->o.services.run_later(home->o.services.ctx, &t->run);
+}
+
+static void cut_relays(struct tunnels *home, enum reason reason)
+{
+    for (struct tunnel *t = home->all, *next; t != NULL; t = next) {
+        next = t->next;
+        if (t->step == STEP_RELAY)
+            tunnel_end(t, reason, FLOW_END_REFUSED, true);
+    }
+}
+
+static void on_gate_timer(struct timer *timer)
+{
+    struct tunnels *home = CONTAINER(timer, struct tunnels, gate_timer);
+    if (!desk_gate_closed(home->o.desk)) {
+        tunnels_on_durable(home);
+        return;
+    }
+    if (home->paused) {
+        cut_relays(home, REASON_AUDIT);
+        return;
+    }
+    home->paused = true;
+    timer_set(home->o.services.wheel, timer, home->gate_closed_ms + RESET_AFTER_MS);
+}
+
+static void note_gate(struct tunnels *home)
+{
+    bool closed = desk_gate_closed(home->o.desk);
+    if (closed && home->gate_closed_ms == 0) {
+        home->gate_closed_ms = home->o.services.now_ms(home->o.services.ctx);
+        timer_set(home->o.services.wheel, &home->gate_timer, home->gate_closed_ms + PAUSE_AFTER_MS);
+    } else if (!closed && home->gate_closed_ms != 0) {
+        home->gate_closed_ms = 0;
+        timer_cancel(&home->gate_timer);
+        if (home->paused)
+            resume_all(home);
+    }
+}
+
+void tunnels_on_durable(struct tunnels *home)
+{
+    note_gate(home);
+    uint64_t durable = desk_durable(home->o.desk);
+    bool closed = desk_gate_closed(home->o.desk);
+    /* In the order of tickets: the first that still waits ends the walk. */
+    for (struct tunnel *t = home->waiting[WAITING_DURABLE].first; t != NULL && (closed || t->ticket <= durable);
+         t = home->waiting[WAITING_DURABLE].first)
+        tunnel_run(t);
+    for (struct tunnel *t = home->waiting[WAITING_CREDIT].first, *next; t != NULL; t = next) {
+        next = t->wait_next;
+        tunnel_run(t);
+        if (t->waiting_for == WAITING_CREDIT)
+            break; /* no room for this one: none for those behind it */
+    }
+}
+
+/* ---- attempts above the rate ---- */
+
+static void watch_end(struct excess_watch *watch)
+{
+    *watch->link = watch->next;
+    if (watch->next != NULL)
+        watch->next->link = watch->link;
+    timer_cancel(&watch->timer);
+    free(watch);
+}
+
+static void on_excess_timer(struct timer *timer)
+{
+    struct excess_watch *watch = CONTAINER(timer, struct excess_watch, timer);
+    struct tunnels *home = watch->home;
+    watch->until_wall_ms = clock_wall_ns() / 1000000;
+    if (record_excess(home, watch))
+        watch_end(watch);
+    else /* no room now: they stay counted, and the next second tries again */
+        timer_set(home->o.services.wheel, timer, home->o.services.now_ms(home->o.services.ctx) + EXCESS_MS);
+}
+
+void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample)
+{
+    struct excess_watch *watch = calloc(1, sizeof *watch);
+    if (watch == NULL)
+        return; /* the count stays with the tenant; the next second's first one tries again */
+    watch->home = home;
+    watch->tenant = sample->who.tenant;
+    watch->listener = sample->listener;
+    watch->from = sample->from;
+    memcpy(watch->flow, sample->flow, sizeof watch->flow);
+    watch->next = home->watches;
+    watch->link = &home->watches;
+    if (watch->next != NULL)
+        watch->next->link = &watch->next;
+    home->watches = watch;
+    timer_init(&watch->timer, on_excess_timer);
+    timer_set(home->o.services.wheel, &watch->timer, sample->opened_ms > 0 ? tunnel_now(sample) + EXCESS_MS : EXCESS_MS);
+}
+
+/* ---- life ---- */
+
+/* Answers for connections that have no attempt: made once, sent as they are. */
+static enum err make_turned_away(struct tunnels *home)
+{
+    static const enum reason reasons[] = {REASON_AUDIT, REASON_RATE, REASON_LIMIT};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        struct buffer *buffer = buffer_get(home, REPLY_MAX);
+        if (buffer == NULL)
+            return ERR_NO_MEMORY;
+        struct outbuf out = outbuf_make(buffer->data, buffer->cap);
+        struct refusal refusal = {.reason = reasons[i], .minor = 1, .retry_after_s = 1};
+        reply_refusal(&out, &refusal);
+        buffer->used = (uint32_t)out.len;
+        home->turned_away[i] = buffer;
+    }
+    return ERR_NONE;
+}
+
+static void on_drain_timer(struct timer *timer)
+{
+    tunnels_cut(CONTAINER(timer, struct tunnels, drain_timer), REASON_DRAINED);
+}
+
+enum err tunnels_new(const struct tunnels_options *options, struct tunnels **out)
+{
+    struct tunnels *home = calloc(1, sizeof *home);
+    if (home == NULL)
+        return ERR_NO_MEMORY;
+    home->o = *options;
+    home->request = calloc(1, sizeof *home->request);
+    home->hello = calloc(1, sizeof *home->hello);
+    home->hello_scratch = malloc(HELLO_SCRATCH_BYTES);
+    for (unsigned i = 0; i < WAITING_COUNT; i++)
+        home->waiting[i].last = &home->waiting[i].first;
+    run_item_init(&home->judge, judge_some);
+    timer_init(&home->drain_timer, on_drain_timer);
+    timer_init(&home->gate_timer, on_gate_timer);
+    if (home->request == NULL || home->hello == NULL || home->hello_scratch == NULL ||
+        make_turned_away(home) != ERR_NONE) {
+        tunnels_free(home);
+        return ERR_NO_MEMORY;
+    }
+    home->book = book_ref(options->book);
+    *out = home;
+    return ERR_NONE;
+}
+
+void tunnels_free(struct tunnels *home)
+{
+    if (home == NULL)
+        return;
+    ASSERT(home->open == 0);
+    while (home->watches != NULL) {
+        home->watches->until_wall_ms = clock_wall_ns() / 1000000;
+        record_excess(home, home->watches);
+        watch_end(home->watches);
+    }
+    timer_cancel(&home->drain_timer);
+    timer_cancel(&home->gate_timer);
+    run_item_cancel(&home->judge);
+    for (size_t i = 0; i < sizeof home->turned_away / sizeof home->turned_away[0]; i++)
+        free(home->turned_away[i]);
+    pools_free(home);
+    book_unref(home->book);
+    free(home->request);
+    free(home->hello);
+    free(home->hello_scratch);
+    free(home);
+}
+
+static struct tunnel *tunnel_new(struct tunnels *home, const struct tunnel_listener *listener,
+                                 const struct tunnel_client *client, struct port *port)
+{
+    struct tunnel *t = tunnel_get(home);
+    if (t == NULL)
+        return NULL;
+    t->home = home;
+    t->listener = listener;
+    t->from = *client;
+    t->client = port;
+    t->times = (struct flow_times){UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    t->opened_ms = t->step_from_ms = home->o.services.now_ms(home->o.services.ctx);
+    timer_init(&t->timer, on_tunnel_timer);
+    run_item_init(&t->run, on_tunnel_run);
+    t->next = home->all;
+    t->link = &home->all;
+    if (t->next != NULL)
+        t->next->link = &t->next;
+    home->all = t;
+    home->open++;
+    port->wake = tunnel_client_wake;
+    port->owner = t;
+    return t;
+}
+
+void tunnels_accept(struct tunnels *home, const struct tunnel_listener *listener, const struct tunnel_client *client,
+                    struct port *port)
+{
+    COUNT(home, accepted, 1);
+    struct tunnel *t = home->draining ? NULL : tunnel_new(home, listener, client, port);
+    if (t == NULL) {
+        port_close(port, true);
+        return;
+    }
+    struct tunnel_process *process = home->o.process;
+    bool room = budget_take(&process->descriptors, 1, process->descriptors_max);
+    if (!room)
+        budget_take(&process->descriptors, 1, 0); /* it is open, so it counts, until it was turned away */
+    note_gate(home);
+    if (room)
+        tunnel_step(t, STEP_WAIT);
+    else
+        tunnel_turn_away(t, REASON_LIMIT);
+    tunnel_run(t);
+}
+
+void tunnels_note_empty(struct tunnels *home)
+{
+    if (home->open > 0 || !home->draining || home->on_empty == NULL)
+        return;
+    void (*on_empty)(void *arg) = home->on_empty;
+    home->on_empty = NULL;
+    on_empty(home->on_empty_arg);
+}
+
+void tunnels_drain(struct tunnels *home, uint64_t deadline_ms, void (*on_empty)(void *arg), void *arg)
+{
+    home->draining = true;
+    home->on_empty = on_empty;
+    home->on_empty_arg = arg;
+    for (struct tunnel *t = home->all, *next; t != NULL; t = next) {
+        next = t->next;
+        if (t->step == STEP_WAIT) {
+            COUNT(home, ended_without_head, 1);
+            tunnel_end(t, REASON_DRAINED, FLOW_END_CLOSED, false);
+        }
+    }
+    timer_set(home->o.services.wheel, &home->drain_timer, deadline_ms);
+    tunnels_note_empty(home);
+}
+
+/* An attempt that has a head but no record yet is recorded as refused; the others end with their outcome. */
+static void cut(struct tunnel *t, enum reason reason)
+{
+    if (t->recorded == RECORDED_NOTHING && t->holds_credit && t->step > STEP_WAIT && t->step < STEP_REFUSE) {
+        struct decision decision = {.reason = reason, .stage = STAGE_SYNTAX, .rule = {.kind = RULE_LIMIT}};
+        tunnel_identify(t);
+        record_attempt(t, &decision);
+    }
+    tunnel_end(t, reason, FLOW_END_CLOSED, true);
+}
+
+void tunnels_cut(struct tunnels *home, enum reason reason)
+{
+    for (struct tunnel *t = home->all, *next; t != NULL; t = next) {
+        next = t->next;
+        cut(t, reason);
+    }
+}
+
+size_t tunnels_open(const struct tunnels *home)
+{
+    return home->open;
+}
+
+const struct tunnel_counters *tunnels_counters(const struct tunnels *home)
+{
+    return &home->counters;
+}

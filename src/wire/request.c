@@ -197,6 +197,8 @@ static void fill_partial(const struct request_parser *p, struct span so_far, str
     }
     enum reason ignored = request_line_read(seen, &line);
     (void)ignored;
+    if (!p->have_request_line) /* good as far as it was seen is not good */
+        request_line_drop_target(&line);
     copy_line(&line, out);
 }
 

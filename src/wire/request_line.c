@@ -69,8 +69,7 @@ static enum err read_target(struct request_line *line)
     return is_path(line->path) ? ERR_NONE : ERR_INVALID;
 }
 
-/* Forgets a target that is not good as a whole, so that nothing can act on half of one. */
-static void drop_target(struct request_line *line)
+void request_line_drop_target(struct request_line *line)
 {
     memset(&line->target, 0, sizeof line->target);
     line->form = FORM_NONE;
@@ -95,6 +94,6 @@ enum reason request_line_read(struct span text, struct request_line *out)
         return reason;
     if (read_target(out) == ERR_NONE)
         return REASON_NONE;
-    drop_target(out);
+    request_line_drop_target(out);
     return REASON_TARGET;
 }

@@ -19,4 +19,7 @@ struct request_line {
  * REASON_NONE if it is a request line; otherwise what was understood is in *out. */
 enum reason request_line_read(struct span line, struct request_line *out);
 
+/* Forgets a target that is not good as a whole, so that nothing can act on half of one. */
+void request_line_drop_target(struct request_line *line);
+
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ipaddr, prefix and admitted. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -21,61 +21,61 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"A-01", "11.22.33.44", 4, NULL},
-    {"zero", "0.0.0.0", 4, NULL},
-    {"broadcast", "255.255.255.255", 4, NULL},
-    {"A-02 dword", "2130706433", 0, NULL},
-    {"A-02 hex", "0x7f000001", 0, NULL},
-    {"A-02 hex part", "0x7f.0.0.1", 0, NULL},
-    {"A-02 octal", "0177.0.0.1", 0, NULL},
-    {"A-02 0o", "0o177.0.0.1", 0, NULL},
-    {"A-03", "127.1", 0, NULL},
-    {"A-03", "127.0.1", 0, NULL},
-    {"A-03", "0", 0, NULL},
-    {"A-03 padded", "127.000.000.001", 0, NULL},
-    {"A-03 leading zero", "010.0.0.1", 0, NULL},
-    {"A-03 dot", "127.0.0.1.", 0, NULL},
-    {"A-04", "256.256.256.256", 0, NULL},
-    {"A-04", "1.2.3.4294967295", 0, NULL},
-    {"A-05", "\xe2\x91\xa0.\xe2\x93\xaa.\xe2\x93\xaa.\xe2\x91\xa0", 0, NULL},
-    {"A-08", "11.22.33.044", 0, NULL},
-    {"five parts", "1.2.3.4.5", 0, NULL},
-    {"space", "1.2.3.4 ", 0, NULL},
-    {"empty", "", 0, NULL},
-    {"name", "allowed.test", 0, NULL},
-    {"loopback", "::1", 6, NULL},
-    {"any", "::", 6, NULL},
-    {"loopback with a quad", "::0.0.0.1", 0, NULL},
-    {"any with a quad", "::0.0.0.0", 0, NULL},
-    {"A-07 compatible", "::127.0.0.1", 6, NULL},
-    {"A-07 compatible in hex", "::a9fe:a9fe", 6, "::169.254.169.254"},
-    {"A-07 translated", "::ffff:0:127.0.0.1", 6, "::ffff:0:7f00:1"},
-    {"A-07 translated in hex", "::ffff:0:7f00:1", 6, NULL},
-    {"A-08 mapped", "::ffff:11.22.33.44", 6, NULL},
-    {"mapped in hex", "::ffff:b16:212c", 6, "::ffff:11.22.33.44"},
-    {"mapped, padded quad", "::ffff:11.22.33.044", 0, NULL},
-    {"mapped, upper case", "::FFFF:11.22.33.44", 0, NULL},
-    {"NAT64", "64:ff9b::7f00:1", 6, NULL},
-    {"NAT64 with a quad", "64:ff9b::127.0.0.1", 0, NULL},
-    {"all groups", "1:2:3:4:5:6:7:8", 6, NULL},
-    {"quad tail elsewhere", "1:2:3:4:5:6:7.8.9.10", 0, NULL},
-    {"longest run", "1:0:0:2::3", 6, NULL},
-    {"first of equals", "1::2:0:0:3:4", 6, NULL},
-    {"second of equals", "1:0:0:2::3:4", 0, NULL},
-    {"single zero compressed", "1:2:3::5:6:7:8", 0, NULL},
-    {"single zero written", "1:2:3:0:5:6:7:8", 6, NULL},
-    {"run at the end", "fe80::", 6, NULL},
-    {"run not compressed", "1:2:3:4:5:6:0:0", 0, NULL},
-    {"run at the end of seven", "1:2:3:4:5:6::", 6, NULL},
-    {"leading zero", "2001:0db8::1", 0, NULL},
-    {"upper case", "2001:DB8::1", 0, NULL},
-    {"two gaps", "1::2::3", 0, NULL},
-    {"zone", "fe80::1%lo", 0, NULL},
-    {"brackets", "[::1]", 0, NULL},
-    {"nine groups", "1:2:3:4:5:6:7:8:9", 0, NULL},
-    {"colon", ":", 0, NULL},
-    {"longest text", "1111:2222:3333:4444:5555:6666:7777:8888", 6, NULL},
-    {"too long", "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa", 0, NULL},
+    {"A-01",                    "11.22.33.44",                                         4, NULL                },
+    {"zero",                    "0.0.0.0",                                             4, NULL                },
+    {"broadcast",               "255.255.255.255",                                     4, NULL                },
+    {"A-02 dword",              "2130706433",                                          0, NULL                },
+    {"A-02 hex",                "0x7f000001",                                          0, NULL                },
+    {"A-02 hex part",           "0x7f.0.0.1",                                          0, NULL                },
+    {"A-02 octal",              "0177.0.0.1",                                          0, NULL                },
+    {"A-02 0o",                 "0o177.0.0.1",                                         0, NULL                },
+    {"A-03",                    "127.1",                                               0, NULL                },
+    {"A-03",                    "127.0.1",                                             0, NULL                },
+    {"A-03",                    "0",                                                   0, NULL                },
+    {"A-03 padded",             "127.000.000.001",                                     0, NULL                },
+    {"A-03 leading zero",       "010.0.0.1",                                           0, NULL                },
+    {"A-03 dot",                "127.0.0.1.",                                          0, NULL                },
+    {"A-04",                    "256.256.256.256",                                     0, NULL                },
+    {"A-04",                    "1.2.3.4294967295",                                    0, NULL                },
+    {"A-05",                    "\xe2\x91\xa0.\xe2\x93\xaa.\xe2\x93\xaa.\xe2\x91\xa0", 0, NULL                },
+    {"A-08",                    "11.22.33.044",                                        0, NULL                },
+    {"five parts",              "1.2.3.4.5",                                           0, NULL                },
+    {"space",                   "1.2.3.4 ",                                            0, NULL                },
+    {"empty",                   "",                                                    0, NULL                },
+    {"name",                    "allowed.test",                                        0, NULL                },
+    {"loopback",                "::1",                                                 6, NULL                },
+    {"any",                     "::",                                                  6, NULL                },
+    {"loopback with a quad",    "::0.0.0.1",                                           0, NULL                },
+    {"any with a quad",         "::0.0.0.0",                                           0, NULL                },
+    {"A-07 compatible",         "::127.0.0.1",                                         6, NULL                },
+    {"A-07 compatible in hex",  "::a9fe:a9fe",                                         6, "::169.254.169.254" },
+    {"A-07 translated",         "::ffff:0:127.0.0.1",                                  6, "::ffff:0:7f00:1"   },
+    {"A-07 translated in hex",  "::ffff:0:7f00:1",                                     6, NULL                },
+    {"A-08 mapped",             "::ffff:11.22.33.44",                                  6, NULL                },
+    {"mapped in hex",           "::ffff:b16:212c",                                     6, "::ffff:11.22.33.44"},
+    {"mapped, padded quad",     "::ffff:11.22.33.044",                                 0, NULL                },
+    {"mapped, upper case",      "::FFFF:11.22.33.44",                                  0, NULL                },
+    {"NAT64",                   "64:ff9b::7f00:1",                                     6, NULL                },
+    {"NAT64 with a quad",       "64:ff9b::127.0.0.1",                                  0, NULL                },
+    {"all groups",              "1:2:3:4:5:6:7:8",                                     6, NULL                },
+    {"quad tail elsewhere",     "1:2:3:4:5:6:7.8.9.10",                                0, NULL                },
+    {"longest run",             "1:0:0:2::3",                                          6, NULL                },
+    {"first of equals",         "1::2:0:0:3:4",                                        6, NULL                },
+    {"second of equals",        "1:0:0:2::3:4",                                        0, NULL                },
+    {"single zero compressed",  "1:2:3::5:6:7:8",                                      0, NULL                },
+    {"single zero written",     "1:2:3:0:5:6:7:8",                                     6, NULL                },
+    {"run at the end",          "fe80::",                                              6, NULL                },
+    {"run not compressed",      "1:2:3:4:5:6:0:0",                                     0, NULL                },
+    {"run at the end of seven", "1:2:3:4:5:6::",                                       6, NULL                },
+    {"leading zero",            "2001:0db8::1",                                        0, NULL                },
+    {"upper case",              "2001:DB8::1",                                         0, NULL                },
+    {"two gaps",                "1::2::3",                                             0, NULL                },
+    {"zone",                    "fe80::1%lo",                                          0, NULL                },
+    {"brackets",                "[::1]",                                               0, NULL                },
+    {"nine groups",             "1:2:3:4:5:6:7:8:9",                                   0, NULL                },
+    {"colon",                   ":",                                                   0, NULL                },
+    {"longest text",            "1111:2222:3333:4444:5555:6666:7777:8888",             6, NULL                },
+    {"too long",                "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa",   0, NULL                },
 };
 
 static void reads_rows(void **state)
@@ -158,12 +158,29 @@ struct prefix_row {
 };
 
 static const struct prefix_row prefixes[] = {
-    {"10.0.0.0/8", 8},       {"10.1.2.3/32", 32},      {"10.1.2.3", 32},          {"0.0.0.0/0", 0},
-    {"2001:db8::/32", 32},   {"::1/128", 128},         {"::1", 128},              {"::/0", 0},
-    {"172.16.0.0/12", 12},   {"255.255.255.254/31", 31}, {"10.0.0.1/8", -1},      {"10.0.0.0/33", -1},
-    {"10.0.0.0/", -1},       {"10.0.0.0/08", -1},      {"10.0.0.0/+8", -1},       {"10.0.0.0/8/8", -1},
-    {"2001:db8::1/32", -1},  {"2001:db8::/129", -1},   {"/8", -1},                {"", -1},
-    {"10.0.0/8", -1},        {"172.16.1.0/20", -1},    {"10.0.0.0/255.0.0.0", -1},
+    {"10.0.0.0/8",         8  },
+    {"10.1.2.3/32",        32 },
+    {"10.1.2.3",           32 },
+    {"0.0.0.0/0",          0  },
+    {"2001:db8::/32",      32 },
+    {"::1/128",            128},
+    {"::1",                128},
+    {"::/0",               0  },
+    {"172.16.0.0/12",      12 },
+    {"255.255.255.254/31", 31 },
+    {"10.0.0.1/8",         -1 },
+    {"10.0.0.0/33",        -1 },
+    {"10.0.0.0/",          -1 },
+    {"10.0.0.0/08",        -1 },
+    {"10.0.0.0/+8",        -1 },
+    {"10.0.0.0/8/8",       -1 },
+    {"2001:db8::1/32",     -1 },
+    {"2001:db8::/129",     -1 },
+    {"/8",                 -1 },
+    {"",                   -1 },
+    {"10.0.0/8",           -1 },
+    {"172.16.1.0/20",      -1 },
+    {"10.0.0.0/255.0.0.0", -1 },
 };
 
 static void reads_prefixes(void **state)
@@ -233,7 +250,9 @@ static void admitted_holds_what_was_added(void **state)
     assert_int_equal(admitted_port(&a), 0);
     admitted_begin(&a, 443);
     for (size_t i = 0; i < ADMITTED_MAX; i++) {
-        struct ipaddr addr = {.family = i % 2 ? 6 : 4, .bytes = {11, 22, 33, (uint8_t)i}};
+        struct ipaddr addr = {
+            .family = i % 2 ? 6 : 4, .bytes = {11, 22, 33, (uint8_t)i}
+        };
         assert_true(admitted_add(&a, &addr));
     }
     struct ipaddr more = parsed("1.2.3.4");

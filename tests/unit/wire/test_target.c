@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
 #include "wire/target.h"
 
-#define BYTES(literal) {(const uint8_t *)(literal), sizeof(literal) - 1}
+#define BYTES(literal)                                                                                                 \
+    {                                                                                                                  \
+        (const uint8_t *)(literal), sizeof(literal) - 1                                                                \
+    }
 
 struct row {
     const char *id;
@@ -201,7 +204,8 @@ static void reads_hosts(void **state)
 static void spellings_are_one_value(void **state)
 {
     (void)state;
-    static const char *const same[] = {"allowed.test:443", "ALLOWED.TEST:443", "Allowed.Test.:443", "allowed.test.:443"};
+    static const char *const same[] = {"allowed.test:443", "ALLOWED.TEST:443", "Allowed.Test.:443",
+                                       "allowed.test.:443"};
     struct target first;
     assert_int_equal(target_parse_authority(span_text(same[0]), &first), ERR_NONE);
     for (size_t i = 1; i < sizeof same / sizeof same[0]; i++) {
@@ -252,9 +256,12 @@ static void formats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_authorities),       cmocka_unit_test(reads_absolute_forms),
-        cmocka_unit_test(reads_hosts),             cmocka_unit_test(spellings_are_one_value),
-        cmocka_unit_test(same_host_ignores_the_port), cmocka_unit_test(formats),
+        cmocka_unit_test(reads_authorities),
+        cmocka_unit_test(reads_absolute_forms),
+        cmocka_unit_test(reads_hosts),
+        cmocka_unit_test(spellings_are_one_value),
+        cmocka_unit_test(same_host_ignores_the_port),
+        cmocka_unit_test(formats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the hostile tables: one program for each fixture policy, shared by all rows of a table, since a few
+hundred programs would take minutes to start."""
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+for folder in (HERE, HERE.parent / "e2e"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+from lab import Lab, netns  # noqa: E402
+from lab.lab import base_folder  # noqa: E402
+from lab.proxy import usable_binary  # noqa: E402
+from rows import Site  # noqa: E402
+
+try:
+    import ocsf
+except ImportError:
+    ocsf = None
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: too long for every commit; runs when SALLYPORT_LONG is set")
+    netns.enter()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for name in ("site", "lab"):
+            one = item.funcargs.get(name)
+            if one is not None:
+                report.sections.append((name, one.report()[-9000:]))
+
+
+@pytest.fixture(scope="session")
+def binary():
+    path = usable_binary(base_folder())
+    if path is None:
+        pytest.skip("SALLYPORT does not name the program")
+    return path
+
+
+@pytest.fixture(scope="module")
+def lab(binary):
+    one = Lab(binary=binary, checker=ocsf.problems if ocsf is not None else None)
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def make_site(lab):
+    """Sites of one module, by name; each is one running program with its policy."""
+    sites = {}
+
+    def get(name, build):
+        if name not in sites:
+            sites[name] = Site(lab, **build(lab))
+        return sites[name].ready()
+    yield get
+    for site in sites.values():
+        site.finish()
+
+
+@pytest.fixture(scope="session")
+def public():
+    """Tests that dial public addresses need a network namespace in which every address is local."""
+    if not netns.entered():
+        pytest.skip("public addresses can only be dialled in a network namespace of our own, which needs root")

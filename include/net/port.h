@@ -30,7 +30,6 @@ struct port_ops {
     void (*shutdown_write)(struct port *port);
     /* Ends it, with a reset instead of an orderly close if `reset`. The port must not be used afterwards. */
     void (*close)(struct port *port, bool reset);
-    /* Bytes read from the port so far that TCP has but nobody took: 0 if unknown. */
 };
 
 typedef void port_wake_fn(struct port *port);
@@ -62,11 +61,18 @@ static inline void port_close(struct port *p, bool reset)
 
 /*
  * A raw port from the loop's pool around a connected or connecting non-blocking socket, which it owns from now on.
- * `readable` and `writable` begin as given (an accepted socket: true, true, so that it is read before the first wait).
+ * On failure the socket stays the caller's. `readable` and `writable` begin as given (an accepted socket: true, true, so that it is read before the first wait).
  * port_close() unregisters, closes and returns it to the pool at the end of the turn.
  */
 MUST_CHECK enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, port_wake_fn *wake,
                                  void *owner, struct port **out);
+
+/*
+ * Says that the socket is TCP, right after port_raw_new(): a read that is shorter than its buffer then clears `readable`
+ * without another recv() that would say EAGAIN. Saved once a message; src/net/port.c says why it is safe, and why it
+ * is not for a Unix socket. The dialer says it itself.
+ */
+void port_raw_is_tcp(struct port *port);
 
 /* SO_ERROR of a connecting socket: 0 connected, else the errno. */
 int port_raw_error(const struct port *port);

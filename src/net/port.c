@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When is a socket drained? An edge comes once, so `readable` must stay set until nothing is left: neither bytes nor the
+ * end behind them. recv(2) saying EAGAIN proves that, and costs a system call for every message relayed. A read shorter
+ * than the buffer proves it too, on these conditions:
+ *
+ *  - The socket is TCP. There a short read means that the receive queue was empty at that moment; only the mark of
+ *    urgent data stops a read earlier. (A Unix socket also stops where credentials or descriptors change.)
+ *  - No event reported so far had EPOLLRDHUP, EPOLLHUP, EPOLLERR or EPOLLPRI. epoll looks at the socket when it hands an
+ *    event over, and each change after that look puts the socket on its list again (as does the registration itself,
+ *    if the socket is ready by then). So an end, an error or an urgent mark is either in an event that we have seen, or
+ *    in one that will still come and set `readable` again.
+ *
+ * If one of these was ever seen, or nobody said that it is TCP, only EAGAIN counts: that end may lie behind the bytes.
+ *
+ * A send that takes less than it was given has met the full buffer (the kernel notes that somebody waits for space), so
+ * it clears `writable` at once. splice(2) may also stop where a pipe has no free slots or at a signal: there EAGAIN alone
+ * counts.
+ */
+#include "net/port.h"
+
+#include "base/assert.h"
+#include "loop_impl.h"
+#include "port_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PORTS_A_SLAB 64
+#define EVENTS       (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define EVENTS_END   (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
+
+struct raw_port {
+    struct port port;
+    struct loop *loop;
+    struct watch watch;
+    bool short_is_drained; /* TCP, and nothing but bytes was ever reported */
+    bool end_seen;         /* an end or an error was reported */
+};
+
+static struct raw_port *raw(struct port *port)
+{
+    return (struct raw_port *)(void *)port;
+}
+
+static enum port_io reading_failed(struct port *port)
+{
+    if (errno == EAGAIN || errno == EINTR) {
+        /* EINTR does not happen on a non-blocking read; should it, the flag stays and the owner comes again. */
+        port->readable = errno == EINTR;
+        return PORT_AGAIN;
+    }
+    return PORT_RESET;
+}
+
+static enum port_io writing_failed(struct port *port)
+{
+    if (errno == EAGAIN || errno == EINTR) {
+        port->writable = errno == EINTR;
+        return PORT_AGAIN;
+    }
+    return PORT_RESET;
+}
+
+static enum port_io raw_recv(struct port *port, void *buf, size_t len, size_t *out_n)
+{
+    ssize_t n = recv(port->fd, buf, len, 0);
+
+    if (n < 0) {
+        return reading_failed(port);
+    }
+    if (n == 0) {
+        return PORT_EOF;
+    }
+    if ((size_t)n < len && raw(port)->short_is_drained) {
+        port->readable = false;
+    }
+    *out_n = (size_t)n;
+    return PORT_OK;
+}
+
+static enum port_io raw_send(struct port *port, const void *buf, size_t len, size_t *out_n)
+{
+    ssize_t n = send(port->fd, buf, len, MSG_NOSIGNAL);
+
+    if (n < 0) {
+        return writing_failed(port);
+    }
+    if ((size_t)n < len) {
+        port->writable = false;
+    }
+    *out_n = (size_t)n;
+    return PORT_OK;
+}
+
+static enum port_io raw_splice_in(struct port *port, int pipe_fd, size_t len, size_t *out_n)
+{
+    ssize_t n = splice(port->fd, NULL, pipe_fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+    if (n < 0) {
+        return reading_failed(port);
+    }
+    if (n == 0) {
+        return PORT_EOF;
+    }
+    *out_n = (size_t)n;
+    return PORT_OK;
+}
+
+static enum port_io raw_splice_out(struct port *port, int pipe_fd, size_t len, size_t *out_n)
+{
+    ssize_t n = splice(pipe_fd, NULL, port->fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+    if (n <= 0) {
+        return n == 0 ? PORT_RESET : writing_failed(port);
+    }
+    *out_n = (size_t)n;
+    return PORT_OK;
+}
+
+static void raw_shutdown_write(struct port *port)
+{
+    /* ENOTCONN: the peer was faster and the next read says so. */
+    int ignored = shutdown(port->fd, SHUT_WR);
+
+    (void)ignored;
+}
+
+/* At the end of the turn: until then the owner's callbacks may still look at its flags. */
+static void raw_bury(void *object)
+{
+    struct raw_port *r = object;
+
+    pool_give(&loop_pools(r->loop)->ports, r);
+}
+
+static void raw_close(struct port *port, bool reset)
+{
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    struct raw_port *r = raw(port);
+
+    ASSERT(port->fd >= 0);
+    if (reset) {
+        int ignored = setsockopt(port->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+
+        (void)ignored;
+    }
+    watch_remove(r->loop, &r->watch);
+    close(port->fd);
+    port->fd = -1;
+    port->wake = NULL;
+    port->owner = NULL;
+    port->readable = false;
+    port->writable = false;
+    loop_bury(r->loop, r, raw_bury);
+}
+
+static const struct port_ops raw_ops = {
+    .recv = raw_recv,
+    .send = raw_send,
+    .splice_in = raw_splice_in,
+    .splice_out = raw_splice_out,
+    .shutdown_write = raw_shutdown_write,
+    .close = raw_close,
+};
+
+static void raw_event(struct watch *watch, uint32_t events)
+{
+    struct raw_port *r = (struct raw_port *)(void *)((char *)watch - offsetof(struct raw_port, watch));
+    bool readable = (events & (EPOLLIN | EVENTS_END)) != 0;
+    bool writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+    bool news = (readable && !r->port.readable) || (writable && !r->port.writable);
+
+    r->end_seen = r->end_seen || (events & EVENTS_END) != 0;
+    r->short_is_drained = r->short_is_drained && (events & (EVENTS_END | EPOLLPRI)) == 0;
+    r->port.readable = r->port.readable || readable;
+    r->port.writable = r->port.writable || writable;
+    if (news && r->port.wake != NULL) {
+        r->port.wake(&r->port);
+    }
+}
+
+enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, port_wake_fn *wake, void *owner,
+                      struct port **out)
+{
+    struct pool *pool = &loop_pools(loop)->ports;
+
+    if (pool->size == 0) {
+        pool_init(pool, sizeof(struct raw_port), PORTS_A_SLAB);
+    }
+    struct raw_port *r = pool_take(pool);
+
+    if (r == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    enum err err = watch_add(loop, &r->watch, fd, EVENTS, raw_event);
+
+    if (err != ERR_NONE) {
+        pool_give(pool, r);
+        return err;
+    }
+    r->loop = loop;
+    r->port = (struct port){
+        .ops = &raw_ops, .wake = wake, .owner = owner, .fd = fd, .readable = readable, .writable = writable};
+    *out = &r->port;
+    return ERR_NONE;
+}
+
+void port_raw_is_tcp(struct port *port)
+{
+    ASSERT(port->ops == &raw_ops);
+    raw(port)->short_is_drained = !raw(port)->end_seen;
+}
+
+int port_raw_error(const struct port *port)
+{
+    int error = 0;
+    socklen_t len = sizeof(error);
+
+    return getsockopt(port->fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
+}
+
+bool port_raw_end_seen(struct port *port)
+{
+    ASSERT(port->ops == &raw_ops);
+    return raw(port)->end_seen;
+}

@@ -23,6 +23,7 @@ struct relay_pool_options {
     size_t pipe_bytes;   /* asked of F_SETPIPE_SZ; 0: 512 KiB */
     size_t pipes_max;    /* pipes at one time; when none is to be had a lane copies. 0: never splice */
 };
+/* ERR_NO_MEMORY; ERR_INVALID above 1 GiB. With pipes, SIGPIPE is ignored from here on if nobody handles it. */
 MUST_CHECK enum err relay_pool_new(const struct relay_pool_options *options, struct relay_pool **out);
 void relay_pool_free(struct relay_pool *pool); /* NULL is allowed */
 

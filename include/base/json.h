@@ -28,7 +28,7 @@ void json_text(struct json *j, const char *value);
 void json_u64(struct json *j, uint64_t value);
 void json_i64(struct json *j, int64_t value);
 void json_bool(struct json *j, bool value);
-void json_null(struct json *j);
+void json_nothing(struct json *j);
 
 /* key and value at once */
 void json_key_span(struct json *j, const char *key, struct span value);

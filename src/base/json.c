@@ -143,7 +143,7 @@ void json_bool(struct json *j, bool value)
     outbuf_text(j->out, value ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_nothing(struct json *j)
 {
     before_value(j);
     outbuf_text(j->out, "null");

@@ -69,7 +69,7 @@ static void json_key_optional(struct json *j, const char *key, struct span value
     if (value.len > 0)
         json_span(j, value);
     else
-        json_null(j);
+        json_nothing(j);
 }
 
 static void put_target(struct json *j, const struct target *target)

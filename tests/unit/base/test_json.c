@@ -31,7 +31,7 @@ static void puts_commas_and_brackets(void **state)
     json_close(&j, '}');
     json_open(&j, '[');
     json_close(&j, ']');
-    json_null(&j);
+    json_nothing(&j);
     json_close(&j, ']');
     json_key_bool(&j, "f", false);
     json_key_span(&j, "g", span_make(NULL, 0));

@@ -176,8 +176,13 @@ class Proxy:
     def term(self):
         self.signal(signal.SIGTERM)
 
-    def kill(self):
+    def kill(self, helpers=True):
+        """SIGKILL to the program, and to the processes that it has started unless `helpers` is false."""
         if self.process and self.process.poll() is None:
+            if not helpers:
+                self.process.kill()
+                self.process.wait(10)
+                return
             try:
                 os.killpg(self.process.pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lab: the real tunnel room with everything around it faked: ports that are two byte buffers, a resolver and a dialer
+ * that answer when told, a clock that is turned by hand, and a writer that commits when told. After each event
+ * lab_check() holds the eight sentences of docs/architecture.md against what was seen from outside.
+ */
+#ifndef LAB_H
+#define LAB_H
+
+#include "tunnel/tunnels.h"
+
+#define LAB_CLIENTS_MAX 64
+#define LAB_BYTES_MAX (256u * 1024u)
+
+enum lab_end { LAB_OPEN, LAB_EOF, LAB_RESET };
+
+/* A party at the far side of a fake port: what it sent that the proxy has not read, and what the proxy sent it. */
+struct lab_port {
+    struct port port; /* the proxy's end */
+    struct lab *lab;
+    uint8_t *sent;    /* to the proxy */
+    size_t sent_len, sent_taken;
+    uint8_t *got;     /* from the proxy */
+    size_t got_len;
+    size_t window;    /* bytes that the proxy may still send before it must wait */
+    enum lab_end end; /* how this party ended its direction */
+    bool proxy_shut, proxy_closed, proxy_reset;
+    bool in_use;
+};
+
+struct lab_attempt {
+    uint8_t flow[FLOW_ID_BYTES];
+    char host[256];
+    uint16_t port;
+    bool allowed, outcome;
+    enum reason reason, final_reason;
+    enum stage stage, final_stage;
+    uint64_t up, down, count;
+    uint64_t generation, final_generation;
+    enum flow_end end;
+    unsigned lookups, dials; /* that the outside saw for it */
+};
+
+struct lab_dial {
+    bool in_use;
+    struct admitted admitted;
+    dial_fn *fn;
+    void *arg;
+    struct lab_port *upstream; /* given to the tunnel */
+};
+
+struct lab_lookup {
+    bool in_use;
+    struct hostname name;
+    lookup_fn *fn;
+    void *arg;
+};
+
+struct lab {
+    uint64_t now_ms;
+    struct wheel *wheel;
+    struct run_item *asked;
+    struct run_item asked_end;
+    struct {
+        void *object;
+        grave_fn *fn;
+    } graves[512];
+    size_t grave_count;
+    struct desk *desk;
+    struct relay_pool *pool;
+    struct tunnels *tunnels;
+    struct tunnel_process process;
+    struct tenant *tenant;
+    struct policy *policy;
+    uint64_t generation;
+    bool unknown_client; /* identity says: nobody */
+    bool dns_at_once;    /* lookups are answered from a cache */
+    struct ipaddr dns_addr[2];
+    size_t dns_addr_count;
+    struct lab_port ports[LAB_CLIENTS_MAX * 2];
+    struct lab_lookup lookups[LAB_CLIENTS_MAX];
+    struct lab_dial dials[LAB_CLIENTS_MAX];
+    struct lab_attempt attempts[4096]; /* durable ones */
+    size_t attempt_count;
+    uint64_t queries, connects;
+    bool emptied;
+};
+
+struct lab *lab_new(const char *policy_yaml);
+void lab_free(struct lab *lab);
+
+/* ---- events ---- */
+struct lab_port *lab_client(struct lab *lab); /* NULL: all in use */
+void lab_send(struct lab_port *party, const void *bytes, size_t len);
+void lab_send_text(struct lab_port *party, const char *text);
+void lab_finish(struct lab_port *party, enum lab_end end);
+void lab_open_window(struct lab_port *party, size_t bytes);
+bool lab_answer(struct lab *lab, size_t index, enum dns_result result);      /* a lookup under way */
+struct lab_port *lab_connect(struct lab *lab, size_t index);                 /* a dial under way succeeds */
+bool lab_refuse_connect(struct lab *lab, size_t index, int error);           /* or fails */
+void lab_commit(struct lab *lab);                                            /* the writer */
+void lab_gate(struct lab *lab, bool closed);
+void lab_advance(struct lab *lab, uint64_t ms);
+void lab_swap(struct lab *lab, const char *policy_yaml);
+/* Runs what was put off to the end of the turn, until nothing is left. */
+void lab_turn(struct lab *lab);
+
+size_t lab_lookups_pending(const struct lab *lab);
+size_t lab_dials_pending(const struct lab *lab);
+const struct lab_attempt *lab_last(const struct lab *lab); /* the newest attempt record */
+/* Gives a party back that the proxy has closed. */
+void lab_release(struct lab_port *party);
+
+#endif

@@ -55,7 +55,8 @@ bool desk_gate_closed(const struct desk *desk);
 /* Counts an attempt that was refused because of the gate or for want of credit; the count stands in gate_opened. */
 void desk_count_refused(struct desk *desk);
 
-/* While true, the writer calls the desk's notify function (audit_log_desk) after each commit. */
+/* While true, the writer calls the desk's notify function (audit_log_desk) after each commit. Look at desk_durable() once
+ * more after setting it: the commit may just have ended. */
 void desk_set_waiting(struct desk *desk, bool waiting);
 
 /* ---- consumer: the writer, or a test in its place ---- */
@@ -64,6 +65,7 @@ void desk_set_waiting(struct desk *desk, bool waiting);
 struct sealed {
     bool is_event;
     enum urgency urgency;
+    bool truncated; /* something of it was cut to fit */
     int64_t wall_ms;
     uint64_t mono_ns;
     union {
@@ -84,5 +86,9 @@ uint64_t desk_take_refused(struct desk *desk);
 bool desk_is_waiting(const struct desk *desk);
 /* The writer is about to sleep: a publish after this calls wake. Look at the ring once more after setting it. */
 void desk_set_sleeping(struct desk *desk, bool sleeping);
+/* As desk_set_sleeping(true), but only an urgent record wakes: the writer sleeps on lazy ones with a deadline. */
+void desk_set_dozing(struct desk *desk);
+/* A commit began at this monotonic time, 0: it ended. A commit of more than 2 s closes the gate until it ends. */
+void desk_set_busy_since(struct desk *desk, uint64_t mono_ns);
 
 #endif

@@ -34,7 +34,7 @@ enum flow_end {
 
 /* Milliseconds of the steps, 0xffffffff where a step did not happen. */
 struct flow_times {
-    uint32_t head_ms, durable_us, resolve_ms, dial_ms, hello_ms, relay_ms;
+    uint32_t head_ms, durable_ms, resolve_ms, dial_ms, hello_ms, relay_ms;
 };
 
 struct record_flow {
@@ -99,7 +99,7 @@ struct record_flow {
     X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                \
     X(KEY_CREATED, 3004, 10, "key_created")
 
-enum event {
+enum event_kind {
 #define X(id, class_uid, activity, name) EVENT_##id,
     EVENT_TABLE(X)
 #undef X
@@ -115,7 +115,7 @@ struct event_fact {
 };
 
 struct record_event {
-    enum event event;
+    enum event_kind event;
     struct span environment; /* empty: the log as a whole */
     struct span subject;     /* entity of class 3004: policy id, key name */
     struct span message;     /* one sentence */

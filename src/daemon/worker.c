@@ -45,9 +45,13 @@ static void on_accept(void *arg, const struct accepted *accepted)
         .pid = accepted->pid,
     };
     struct port *port = NULL;
-    /* The port owns the descriptor from here on, also when it could not be made. */
-    if (port_raw_new(worker->loop, accepted->fd, true, true, NULL, NULL, &port) == ERR_NONE)
-        tunnels_accept(worker->tunnels, entrance->listener, &client, port);
+    if (port_raw_new(worker->loop, accepted->fd, true, true, NULL, NULL, &port) != ERR_NONE) {
+        close(accepted->fd);
+        return;
+    }
+    if (accepted->peer.family != 0)
+        port_raw_is_tcp(port);
+    tunnels_accept(worker->tunnels, entrance->listener, &client, port);
 }
 
 enum err worker_make(struct daemon *daemon, unsigned number, struct worker *out)

@@ -10,7 +10,7 @@
 
 struct book;
 
-/* Takes its own references to the policies (names must differ, else ERR_EXISTS). */
+/* Takes its own references to the policies (names and environment_ids must differ, else ERR_EXISTS). */
 MUST_CHECK enum err book_make(struct policy *const *policies, size_t count, uint64_t generation, struct book **out);
 struct book *book_ref(struct book *book);
 void book_unref(struct book *book); /* NULL is allowed */
@@ -19,5 +19,6 @@ uint64_t book_generation(const struct book *book);
 size_t book_count(const struct book *book);
 struct policy *book_at(const struct book *book, size_t index);          /* borrowed */
 struct policy *book_find(const struct book *book, struct span environment); /* borrowed, NULL if there is none */
+struct policy *book_find_id(const struct book *book, struct span environment_id); /* by egress.environment_ids */
 
 #endif

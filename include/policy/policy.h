@@ -52,6 +52,9 @@ struct span policy_name(const struct policy *policy);     /* name: of the enviro
 bool policy_is_limited(const struct policy *policy);
 const struct limits *policy_limits(const struct policy *policy);
 struct span policy_denial_hint(const struct policy *policy); /* empty if none was given */
+/* egress.environment_ids: the vendor's ids of this environment. */
+size_t policy_environment_id_count(const struct policy *policy);
+struct span policy_environment_id(const struct policy *policy, size_t index);
 /* The texts that made it, environment file then egress file (empty if none): kept beside the audit log. */
 struct span policy_source_text(const struct policy *policy, size_t index);
 

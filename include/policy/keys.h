@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keys: every key of an environment file, one row each in policy/keys_tbl.h. From that table come the checks of the
+ * loader, the manual and the JSON Schema; the rows of `egress.limits` come from policy/limits_tbl.h.
+ */
+#ifndef POLICY_KEYS_H
+#define POLICY_KEYS_H
+
+#include <stddef.h>
+
+#define KEY_TYPE_TABLE(X)                                                                                              \
+    X(MAP, "map")           /* unknown keys are errors */                                                              \
+    X(OPEN, "map")          /* unknown keys are the vendor's */                                                        \
+    X(FREE, "anything")     /* not looked into */                                                                      \
+    X(MAPS, "list of maps") /* its rows are "path[].key" */                                                            \
+    X(STRING, "string")                                                                                                \
+    X(BOOL, "true or false")                                                                                           \
+    X(CHOICE, "one word")                                                                                              \
+    X(STRINGS, "list of strings")                                                                                      \
+    X(HOSTS, "list of hosts")                                                                                          \
+    X(NAMES, "list of host names")                                                                                     \
+    X(PATTERNS, "list of regular expressions")                                                                         \
+    X(PATHS, "list of paths")                                                                                          \
+    X(PORTS, "list of ports")                                                                                          \
+    X(METHODS, "list of methods")                                                                                      \
+    X(PREFIXES, "list of address prefixes")                                                                            \
+    X(PREFIX, "address prefix")                                                                                        \
+    X(DATE, "date")                                                                                                    \
+    X(DURATION, "duration")                                                                                            \
+    X(SIZE, "size")                                                                                                    \
+    X(COUNT, "number")
+
+enum key_type {
+#define X(id, text) KEY_##id,
+    KEY_TYPE_TABLE(X)
+#undef X
+};
+
+enum key_scope { SCOPE_VENDOR, SCOPE_ENV, SCOPE_HOST };
+
+struct key_row {
+    const char *path; /* "egress.hosts[].ports" */
+    enum key_type type;
+    enum key_scope scope;
+    const char *values;   /* the words of a CHOICE, separated by spaces; else empty */
+    const char *dflt;     /* in words; empty for a required key */
+    const char *sentence; /* what it means */
+};
+
+/* Every row, in the order of the table. */
+const struct key_row *keys_rows(size_t *out_count);
+const char *key_type_text(enum key_type type);
+
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From two texts to a policy: reads, checks, compiles, asks its own tests. */
+#include "loader.h"
+
+#include "tree.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NAME_MAX_BYTES 128
+
+/* ---- findings ---- */
+
+static struct finding *find(struct loader *l, enum severity severity, const char *code, const char *file,
+                            const uint32_t at[static 2], const char *format, va_list args)
+    __attribute__((format(printf, 6, 0)));
+static struct finding *find(struct loader *l, enum severity severity, const char *code, const char *file,
+                            const uint32_t at[static 2], const char *format, va_list args)
+{
+    char text[512];
+    vsnprintf(text, sizeof text, format, args);
+    return diag_add(l->diag, severity, code, file, at[0], at[1], "%s", text);
+}
+
+struct finding *load_error(struct loader *l, struct node *node, const char *code, const char *message, ...)
+{
+    const uint32_t at[2] = {node->line, node->column};
+    node->bad = true;
+    va_list args;
+    va_start(args, message);
+    struct finding *f = find(l, SEVERITY_ERROR, code, l->file, at, message, args);
+    va_end(args);
+    return f;
+}
+
+struct finding *load_lint(struct loader *l, const struct node *node, const char *code, const char *message, ...)
+{
+    const uint32_t at[2] = {node->line, node->column};
+    va_list args;
+    va_start(args, message);
+    struct finding *f = find(l, SEVERITY_LINT, code, l->file, at, message, args);
+    va_end(args);
+    return f;
+}
+
+struct finding *error_at(struct loader *l, const struct place *place, const char *code, const char *message, ...)
+{
+    const uint32_t at[2] = {place->line, place->column};
+    va_list args;
+    va_start(args, message);
+    struct finding *f = find(l, SEVERITY_ERROR, code, place->file, at, message, args);
+    va_end(args);
+    return f;
+}
+
+struct finding *lint_at(struct loader *l, const struct place *place, const char *code, const char *message, ...)
+{
+    const uint32_t at[2] = {place->line, place->column};
+    va_list args;
+    va_start(args, message);
+    struct finding *f =
+        find(l, SEVERITY_LINT, code, place->file == NULL ? l->env_file : place->file, at, message, args);
+    va_end(args);
+    return f;
+}
+
+struct place load_place(struct loader *l, const struct node *node)
+{
+    return (struct place){
+        .file = l->file,
+        .line = node->line,
+        .column = node->column,
+        .text = arena_copy(&l->policy->arena, node->text),
+    };
+}
+
+/* Kind, length and bytes of each source: no two sets of sources give the same stream. */
+void load_source(struct loader *l, const char *kind, struct span bytes)
+{
+    uint8_t length[8];
+    struct outbuf o = outbuf_make(length, sizeof length);
+    outbuf_be64(&o, bytes.len);
+    digest_add(l->sources, span_make(kind, strlen(kind) + 1));
+    digest_add(l->sources, outbuf_written(&o));
+    digest_add(l->sources, bytes);
+}
+
+bool load_bool(const struct node *map, const char *key, bool dflt)
+{
+    const struct node *node = node_get(map, key);
+    return node == NULL ? dflt : span_is(node->text, "true");
+}
+
+/* ---- the frame of the file ---- */
+
+static void load_env_name(struct loader *l)
+{
+    struct node *node = node_get(l->root, "name");
+    if (node == NULL) {
+        struct finding *f =
+            diag_add(l->diag, SEVERITY_ERROR, "missing_key", l->env_file, 0, 0, "the environment has no name");
+        diag_fix(f, "add at the top: name: my-environment");
+        return;
+    }
+    if (node->text.len == 0 || node->text.len > NAME_MAX_BYTES || span_is(node->text, "-") ||
+        span_find(node->text, '\n') < node->text.len) {
+        struct finding *f = load_error(l, node, "name", "a name has 1 to 128 bytes on one line and is not '-'");
+        diag_fix(f, "write for instance: name: invoice-env");
+        return;
+    }
+    l->policy->name = arena_copy(&l->policy->arena, node->text);
+}
+
+/* The vendor reads a missing block as `unrestricted`. Here a policy that says nothing must not open everything. */
+static void say_no_type(struct loader *l, const struct node *at)
+{
+    struct finding *f = diag_add(l->diag, SEVERITY_ERROR, "networking_type", l->env_file, at == NULL ? 0 : at->line,
+                                 at == NULL ? 0 : at->column, "the environment does not say config.networking.type");
+    diag_fix(f, "under config write 'networking: {type: limited}' to allow only what is listed, or 'networking: "
+                "{type: unrestricted}' to allow what is not denied");
+}
+
+static bool was_said(const struct loader *l, const char *key)
+{
+    const struct node *config = node_get(l->root, "config");
+    for (const struct node *n = config == NULL ? NULL : config->first; n != NULL; n = n->next)
+        if (span_is(n->key, key))
+            return true;
+    return false;
+}
+
+static void load_type(struct loader *l)
+{
+    const struct node *type = node_get(l->networking, "type");
+    const struct node *config_type = node_get(node_get(l->root, "config"), "type");
+    l->policy->self_hosted = config_type != NULL && span_is(config_type->text, "self_hosted");
+    l->policy->limited = true; /* so that the rest can be checked whatever stands here */
+    if (type != NULL) {
+        l->policy->limited = !span_is(type->text, "unrestricted");
+        l->policy->type_place = load_place(l, type);
+        return;
+    }
+    bool bad_type = false;
+    for (const struct node *n = l->networking == NULL ? NULL : l->networking->first; n != NULL; n = n->next)
+        bad_type |= span_is(n->key, "type");
+    if (!bad_type && (l->networking != NULL || !was_said(l, "networking")))
+        say_no_type(l, l->networking);
+}
+
+static void load_toggle(struct loader *l, const char *key, bool *out, struct place *out_place)
+{
+    const struct node *node = node_get(l->networking, key);
+    *out = node != NULL && span_is(node->text, "true");
+    if (node != NULL)
+        *out_place = load_place(l, node);
+}
+
+static void refuse_in_unrestricted(struct loader *l)
+{
+    static const char *const keys[] = {"allowed_hosts", "allow_mcp_servers", "allow_package_managers"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        struct node *node = node_get(l->networking, keys[i]);
+        if (node == NULL)
+            continue;
+        struct finding *f =
+            load_error(l, node, "unrestricted", "%s has no meaning in an unrestricted environment", keys[i]);
+        diag_fix(f, "remove it, or set config.networking.type: limited");
+    }
+}
+
+static bool has_packages(const struct loader *l)
+{
+    if (l->packages == NULL || l->packages->kind != NODE_MAP)
+        return false;
+    for (const struct node *manager = l->packages->first; manager != NULL; manager = manager->next)
+        if (manager->kind == NODE_LIST && manager->count > 0)
+            return true;
+    return false;
+}
+
+static void load_networking(struct loader *l)
+{
+    struct policy *p = l->policy;
+    l->file = l->env_file;
+    load_env_name(l);
+    load_type(l);
+    load_toggle(l, "allow_mcp_servers", &p->opens_mcp, &p->mcp_place);
+    load_toggle(l, "allow_package_managers", &p->opens_packages, &p->packages_place);
+    if (!p->limited) {
+        refuse_in_unrestricted(l);
+        p->opens_mcp = p->opens_packages = false;
+    } else if (has_packages(l) && !p->opens_packages) {
+        struct finding *f =
+            load_error(l, l->packages, "packages", "packages are to be installed, but allow_package_managers is false");
+        diag_fix(f, "under config.networking add allow_package_managers: true, or remove the packages");
+    }
+}
+
+/* ---- names that are denied out of the box ---- */
+
+static void load_builtin_names(struct loader *l)
+{
+    struct policy *p = l->policy;
+    p->builtin_version = arena_copy(&p->arena, l->builtin->version);
+    if (p->limited)
+        return; /* there nothing is allowed that nobody listed */
+    load_source(l, "builtin", data_builtin_text());
+    const struct word_list *names = &l->builtin->denied_names;
+    p->builtin_names.at = arena_array(&p->arena, names->count, sizeof *p->builtin_names.at);
+    for (uint32_t i = 0; p->builtin_names.at != NULL && i < names->count; i++) {
+        bool wild = names->at[i].len > 2 && names->at[i].data[0] == '*';
+        enum err err = names_add(&p->names, NAME_BUILTIN, wild, wild ? span_from(names->at[i], 2) : names->at[i], i, 0);
+        l->memory |= err != ERR_NONE;
+        p->builtin_names.at[p->builtin_names.count++] = arena_copy(&p->arena, names->at[i]);
+    }
+}
+
+/* ---- the whole ---- */
+
+static void read_environment(struct loader *l)
+{
+    struct node *root = NULL;
+    if (yaml_read(&l->trees, l->env_file, l->policy->texts[0], 1, l->diag, &root) == ERR_NO_MEMORY)
+        l->memory = true;
+    if (root == NULL)
+        return;
+    schema_check(root, "", l->env_file, l->diag);
+    if (root->kind != NODE_MAP)
+        return;
+    l->root = root;
+    const struct node *config = node_get(root, "config");
+    l->networking = node_get(config, "networking");
+    l->packages = node_get(config, "packages");
+    l->egress = node_get(root, "egress");
+}
+
+/* A file of its own holds the block's keys, or one key `egress` with the block. */
+static void read_egress(struct loader *l)
+{
+    struct node *root = NULL;
+    if (l->policy->texts[1].data == NULL)
+        return;
+    if (yaml_read(&l->trees, l->egress_file, l->policy->texts[1], 1, l->diag, &root) == ERR_NO_MEMORY)
+        l->memory = true;
+    if (root == NULL)
+        return;
+    if (root->kind == NODE_MAP && root->count == 1 && span_is(root->first->key, "egress"))
+        root = root->first;
+    schema_check(root, "egress", l->egress_file, l->diag);
+    if (l->egress != NULL) {
+        struct finding *f = diag_add(l->diag, SEVERITY_ERROR, "two_blocks", l->env_file, l->egress->key_line,
+                                     l->egress->key_column, "the egress block stands here and in %s", l->egress_file);
+        diag_fix(f, "keep one of the two");
+    }
+    l->egress = root;
+}
+
+static void compile(struct loader *l)
+{
+    load_networking(l);
+    l->file = l->egress_file;
+    load_rules(l);
+    load_rest(l);
+    load_hosts(l);
+    l->file = l->egress_file;
+    load_mcp(l);
+    load_packages(l);
+    load_lists(l);
+    load_patterns(l);
+    load_builtin_names(l);
+    load_index(l);
+}
+
+static void finish_id(struct loader *l)
+{
+    uint8_t digest[DIGEST_BYTES];
+    digest_end(l->sources, digest);
+    struct outbuf o = outbuf_make(l->policy->id, POLICY_ID_TEXT);
+    outbuf_hex(&o, span_make(digest, sizeof digest));
+}
+
+static enum err build(struct loader *l)
+{
+    size_t errors = l->diag->errors;
+    load_source(l, "environment", l->policy->texts[0]);
+    if (l->policy->texts[1].data != NULL)
+        load_source(l, "egress", l->policy->texts[1]);
+    read_environment(l);
+    if (l->root == NULL)
+        return l->memory ? ERR_NO_MEMORY : ERR_INVALID;
+    read_egress(l);
+    compile(l);
+    finish_id(l);
+    /* Tests and lints would speak about a policy that nobody wrote. */
+    if (l->diag->errors == errors && !l->memory && !l->policy->arena.failed && !l->trees.failed) {
+        load_tests(l);
+        load_lints(l);
+    }
+    if (l->memory || l->policy->arena.failed || l->trees.failed)
+        return ERR_NO_MEMORY;
+    return l->diag->errors == errors ? ERR_NONE : ERR_INVALID;
+}
+
+static const char *keep_name(struct policy *p, const char *name)
+{
+    return (const char *)arena_copy(&p->arena, span_text(name)).data;
+}
+
+static bool prepare(struct loader *l, const char *name, const char *egress_name, struct span text, struct span egress)
+{
+    struct policy *p = l->policy;
+    p->texts[0] = arena_copy(&p->arena, text);
+    p->files[0] = l->env_file = keep_name(p, name);
+    l->egress_file = l->env_file;
+    if (egress_name != NULL) {
+        p->texts[1] = arena_copy(&p->arena, egress);
+        p->files[1] = l->egress_file = keep_name(p, egress_name);
+    }
+    l->builtin = data_builtin(&l->trees);
+    l->catalogue = data_catalogue(&l->trees);
+    return l->builtin != NULL && l->catalogue != NULL && !p->arena.failed && digest_new(&l->sources) == ERR_NONE;
+}
+
+/* `egress_name` is NULL where there is no file of its own for the block. */
+static enum err load(const char *name, const char *egress_name, struct span text, struct span egress, bool strict,
+                     struct diag *diag, struct policy **out)
+{
+    struct policy *policy = calloc(1, sizeof *policy);
+    if (policy == NULL)
+        return ERR_NO_MEMORY;
+    atomic_init(&policy->references, 1);
+    names_init(&policy->names);
+    struct loader l = {.policy = policy, .diag = diag, .strict_files = strict};
+    enum err err = ERR_NO_MEMORY;
+    if (prepare(&l, name, egress_name, text, egress)) {
+        digest_begin(l.sources);
+        err = build(&l);
+    }
+    digest_free(l.sources);
+    arena_clear(&l.trees);
+    if (err != ERR_NONE) {
+        policy_unref(policy);
+        return err;
+    }
+    *out = policy;
+    return ERR_NONE;
+}
+
+enum err policy_load_text(const char *name, struct span text, struct span egress, struct diag *diag,
+                          struct policy **out)
+{
+    char egress_name[512];
+    snprintf(egress_name, sizeof egress_name, "%s (egress)", name);
+    return load(name, egress.len > 0 ? egress_name : NULL, text, egress, false, diag, out);
+}
+
+enum err policy_load(const struct policy_sources *sources, struct diag *diag, struct policy **out)
+{
+    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX, .strict = sources->strict_files};
+    struct file_bytes env = {0}, egress = {0};
+    enum err err = file_read(sources->path, &rules, diag, NULL, 0, 0, &env);
+    enum err second = ERR_NONE;
+    if (sources->egress_path != NULL)
+        second = file_read(sources->egress_path, &rules, diag, NULL, 0, 0, &egress);
+    if (err == ERR_NONE)
+        err = second;
+    if (err == ERR_NONE)
+        err = load(sources->path, sources->egress_path, span_make(env.data, env.len),
+                   span_make(egress.data, egress.len), sources->strict_files, diag, out);
+    free(env.data);
+    free(egress.data);
+    return err;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Limits, the hint, the vendor's ids, and mode. */
+#include "loader.h"
+
+#include "base/text.h"
+
+#define HINT_MAX 256
+
+static uint64_t limit_value(const struct node *node, const struct limit_row *row)
+{
+    uint64_t value = row->dflt;
+    enum err err = row->unit == LIMIT_UNIT_MS      ? text_duration_ms(node->text, &value)
+                   : row->unit == LIMIT_UNIT_BYTES ? text_size_bytes(node->text, &value)
+                                                   : text_u64(node->text, UINT64_MAX, &value);
+    return err == ERR_NONE ? value : row->dflt;
+}
+
+static void load_limits(struct loader *l)
+{
+    struct policy *p = l->policy;
+    const struct node *map = node_get(l->egress, "limits");
+    size_t count;
+    const struct limit_row *rows = limits_rows(&count);
+    limits_default(&p->limits);
+    if (map != NULL)
+        p->limits_place = load_place(l, map);
+    for (size_t i = 0; i < count; i++) {
+        const struct node *node = node_get(map, rows[i].key);
+        if (node == NULL)
+            continue;
+        uint64_t value = limit_value(node, &rows[i]);
+        memcpy((char *)&p->limits + rows[i].offset, &value, sizeof value);
+    }
+}
+
+static void load_hint(struct loader *l)
+{
+    struct node *node = node_get(l->egress, "denial_hint");
+    if (node == NULL)
+        return;
+    bool good = node->text.len > 0 && node->text.len <= HINT_MAX;
+    for (size_t i = 0; i < node->text.len; i++)
+        good = good && node->text.data[i] >= 0x20 && node->text.data[i] < 0x7f;
+    if (!good) {
+        struct finding *f = load_error(l, node, "denial_hint", "denial_hint is at most 256 bytes of printable ASCII");
+        diag_fix(f, "write one line, for instance: Ask #platform-team for access.");
+        return;
+    }
+    l->policy->denial_hint = arena_copy(&l->policy->arena, node->text);
+    l->policy->hint_place = load_place(l, node);
+}
+
+static void load_ids(struct loader *l)
+{
+    struct policy *p = l->policy;
+    struct node *list = node_get(l->egress, "environment_ids");
+    if (list == NULL)
+        return;
+    p->environment_ids.at = arena_array(&p->arena, list->count, sizeof *p->environment_ids.at);
+    for (struct node *item = list->first; p->environment_ids.at != NULL && item != NULL; item = item->next) {
+        if (item->bad)
+            continue;
+        if (item->text.len == 0 || item->text.len > 128)
+            load_error(l, item, "environment_ids", "an id has 1 to 128 bytes");
+        else
+            p->environment_ids.at[p->environment_ids.count++] = arena_copy(&p->arena, item->text);
+    }
+}
+
+static bool is_date(struct span text)
+{
+    uint64_t month = 0, day = 0, year = 0;
+    if (text.len != 10 || text.data[4] != '-' || text.data[7] != '-')
+        return false;
+    /* The reader of numbers takes no leading zero; a date has them. */
+    struct span m = span_make(text.data + 5, 2), d = span_make(text.data + 8, 2);
+    if (m.data[0] == '0')
+        m = span_from(m, 1);
+    if (d.data[0] == '0')
+        d = span_from(d, 1);
+    return text_u64(span_first(text, 4), 9999, &year) == ERR_NONE && year >= 2000 &&
+           text_u64(m, 12, &month) == ERR_NONE && month > 0 && text_u64(d, 31, &day) == ERR_NONE && day > 0;
+}
+
+/* Observing is not part of this version: a policy that asks for it must not be enforced silently, nor let pass. */
+static void load_mode(struct loader *l)
+{
+    struct node *mode = node_get(l->egress, "mode"), *until = node_get(l->egress, "observe_until");
+    bool observes = mode != NULL && span_is(mode->text, "observe");
+    struct finding *f = NULL;
+    if (until != NULL && !is_date(until->text)) {
+        f = load_error(l, until, "date", "'%.*s' is not a date", SPAN_ARGS(until->text));
+        diag_fix(f, "write YYYY-MM-DD");
+    }
+    if (observes && until == NULL) {
+        f = load_error(l, mode, "observe", "mode: observe needs observe_until");
+        diag_fix(f, "add observe_until: YYYY-MM-DD, the last day (UTC)");
+    } else if (observes) {
+        f = load_error(l, mode, "not_supported", "mode: observe is not supported yet");
+        diag_fix(f, "remove mode and observe_until: the environment then enforces");
+    } else if (until != NULL) {
+        f = load_error(l, until, "observe", "observe_until without mode: observe");
+        diag_fix(f, "remove it");
+    }
+}
+
+void load_rest(struct loader *l)
+{
+    load_limits(l);
+    load_hint(l);
+    load_ids(l);
+    load_mode(l);
+}

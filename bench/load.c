@@ -122,7 +122,8 @@ static void fail_stalled(struct load *load)
     uint64_t now = now_ns();
     for (uint64_t i = 0; i < load->concurrency; i++) {
         struct conn *conn = &load->conns[i];
-        if (may_stall(conn->state) && now > conn->progress_ns && now - conn->progress_ns > STALL_NS)
+        if (may_stall(conn->state) && now > conn->progress_ns &&
+            (double)(now - conn->progress_ns) > load->stall_seconds * NS_PER_S)
             conn_fail(load, conn, ERROR_timeout);
     }
 }
@@ -261,18 +262,19 @@ static void options(int argc, char **argv, struct load *load)
 {
     const char *mode = "tunnels";
     const struct option_row rows[] = {
-        {"mode",        OPTION_TEXT,    &mode,              "tunnels, deny, down, up, ping, http or idle"      },
-        {"proxy",       OPTION_ADDRESS, &load->proxy,       "where the subject listens"                        },
-        {"raw",         OPTION_FLAG,    &load->raw,         "no CONNECT: the hello goes at once"               },
-        {"every",       OPTION_FLAG,    &load->every_byte,  "look at every byte of bulk, not at blocks"        },
-        {"host",        OPTION_TEXT,    &load->host,        "name to ask for; % becomes 0 to names - 1"        },
-        {"port",        OPTION_NUMBER,  &load->port,        "port to ask for"                                  },
-        {"names",       OPTION_NUMBER,  &load->names,       "how many different names"                         },
-        {"concurrency", OPTION_NUMBER,  &load->concurrency, "connections at one time"                          },
-        {"warm-up",     OPTION_NUMBER,  &load->warm_up,     "operations before the measurement (tunnels, deny)"},
-        {"count",       OPTION_NUMBER,  &load->count,       "operations; 0: as many as fit into the time"      },
-        {"seconds",     OPTION_REAL,    &load->seconds,     "time for operations (tunnels, deny, ping, http)"  },
-        {"bytes",       OPTION_NUMBER,  &load->bytes,       "bytes of bulk, of all tunnels together"           },
+        {"mode",        OPTION_TEXT,    &mode,                "tunnels, deny, down, up, ping, http or idle"      },
+        {"proxy",       OPTION_ADDRESS, &load->proxy,         "where the subject listens"                        },
+        {"raw",         OPTION_FLAG,    &load->raw,           "no CONNECT: the hello goes at once"               },
+        {"every",       OPTION_FLAG,    &load->every_byte,    "look at every byte of bulk, not at blocks"        },
+        {"host",        OPTION_TEXT,    &load->host,          "name to ask for; % becomes 0 to names - 1"        },
+        {"port",        OPTION_NUMBER,  &load->port,          "port to ask for"                                  },
+        {"names",       OPTION_NUMBER,  &load->names,         "how many different names"                         },
+        {"concurrency", OPTION_NUMBER,  &load->concurrency,   "connections at one time"                          },
+        {"warm-up",     OPTION_NUMBER,  &load->warm_up,       "operations before the measurement (tunnels, deny)"},
+        {"count",       OPTION_NUMBER,  &load->count,         "operations; 0: as many as fit into the time"      },
+        {"seconds",     OPTION_REAL,    &load->seconds,       "time for operations (tunnels, deny, ping, http)"  },
+        {"stall",       OPTION_REAL,    &load->stall_seconds, "time without progress that is an error"           },
+        {"bytes",       OPTION_NUMBER,  &load->bytes,         "bytes of bulk, of all tunnels together"           },
     };
     options_read(argc, argv, "opens tunnels through a proxy and measures", rows, sizeof rows / sizeof rows[0]);
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
@@ -287,8 +289,13 @@ static void options(int argc, char **argv, struct load *load)
 
 int main(int argc, char **argv)
 {
-    static struct load load = {
-        .host = "a.bench.test", .port = 443, .names = 1, .concurrency = 1, .seconds = 1, .bytes = (uint64_t)1 << 30};
+    static struct load load = {.host = "a.bench.test",
+                               .port = 443,
+                               .names = 1,
+                               .concurrency = 1,
+                               .seconds = 1,
+                               .stall_seconds = 10,
+                               .bytes = (uint64_t)1 << 30};
     options(argc, argv, &load);
     prepare(&load);
     bool standing = mode_row(load.mode)->standing;

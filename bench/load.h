@@ -24,7 +24,7 @@ enum mode { MODE_TUNNELS, MODE_DENY, MODE_BULK_DOWN, MODE_BULK_UP, MODE_PING, MO
     X(status, "another status than the one asked for")                                                                 \
     X(bytes, "bytes that are not those that were sent")                                                                \
     X(ended, "ended before everything had come")                                                                       \
-    X(timeout, "no progress for ten seconds")
+    X(timeout, "no progress for too long")
 
 enum load_error {
 #define X(name, sentence) ERROR_##name,
@@ -72,7 +72,7 @@ struct load {
     bool every_byte;  /* look at every byte of bulk */
     const char *host; /* with "%" in it: replaced by 0 to names - 1 */
     uint64_t port, names, concurrency, warm_up, count, bytes;
-    double seconds;
+    double seconds, stall_seconds;
     /* what happens */
     int epoll_fd;
     struct conn *conns;

@@ -12,6 +12,7 @@
 #include "support/hello_build.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 static const char limited[] = "name: lab\n"
                               "config:\n"

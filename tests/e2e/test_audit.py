@@ -285,15 +285,15 @@ HOSTILE_WORDS = [b'","verdict":"allow","x":"', b"\\", b'\\"', b"a\\u0000", b"\xe
 def test_fields_are_data(lab):
     """L-01, L-05, L-18: whatever stands in a target is one escaped string of one record."""
     proxy = lab.proxy(allowed_hosts=["a.test"])
-    ports = []
+    callers = []
     for word in HOSTILE_WORDS:
         client = proxy.client().send(b"CONNECT " + word + b".test:443 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: " + word
                                      + b"\r\n\r\n")
         client.expect(status=400)
         assert b"<script>" not in client.reply.body
-        ports.append(client.port)
-    for word, port in zip(HOSTILE_WORDS, ports):
-        raw = proxy.audit.attempt(src_port=port, verdict="deny")["unmapped"]["raw_target"]
+        callers.append(client.who)
+    for word, who in zip(HOSTILE_WORDS, callers):
+        raw = proxy.audit.attempt(**who, verdict="deny")["unmapped"]["raw_target"]
         if word.isascii() and len(word) < 50 and word.isalnum():
             assert word.decode() in raw
         assert len(raw) <= 64 * 4 + 8

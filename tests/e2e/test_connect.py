@@ -35,7 +35,7 @@ def test_allowed(lab):
     outcome = proxy.audit.outcome(host="a.test", verdict="allow")
     assert attempt["activity_id"] == 1 and attempt["type_uid"] == 400101 and attempt["severity_id"] == 1
     assert attempt["unmapped"]["raw_target"] == f"a.test:{origin.port}"
-    assert attempt["src_endpoint"]["ip"] == "127.0.0.1" and attempt["src_endpoint"]["port"] == client.port
+    assert attempt["src_endpoint"]["ip"] == client.who["peer"] and attempt["src_endpoint"]["port"] == client.port
     assert outcome["activity_id"] == 2 and outcome["tls"]["sni"] == "a.test"
     assert outcome["dst_endpoint"]["ip"] == origin.address
     assert outcome["traffic"]["bytes_out"] == origin.conn().received
@@ -299,7 +299,7 @@ def test_absolute_form_is_answered_and_recorded(lab):
     origin = lab.origin()
     proxy = lab.proxy(hosts=[origin.at("a.test")])
     client = proxy.client().send(b"GET http://a.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n").expect(status=501)
-    record = proxy.audit.attempt(src_port=client.port)
+    record = proxy.audit.attempt(**client.who)
     assert record["status_code"] == client.reply.reason
     assert not lab.dns.asked() and origin.connections == 0
 

@@ -73,7 +73,7 @@ def test_head_timeout(lab, first):
             select.select([client.sock], [], [], 0.1)
         client.expect(status=408, reason="head_timeout", closed=True)
     watch.was(0.4)
-    assert proxy.audit.attempt(src_port=client.port, reason="head_timeout", verdict="deny")
+    assert proxy.audit.attempt(**client.who, reason="head_timeout", verdict="deny")
 
 
 def test_silent_connection_is_no_attempt(lab):
@@ -124,7 +124,7 @@ def test_dial_timeout(lab):
     with Watch() as watch:
         client = proxy.connect("a.test", full.port).expect(status=504, reason="connect_timeout", closed=True)
     watch.was(0.4)
-    outcome = proxy.audit.outcome(src_port=client.port, reason="connect_timeout", stage="dial")
+    outcome = proxy.audit.outcome(**client.who, reason="connect_timeout", stage="dial")
     assert outcome["activity_id"] == 4 and outcome["unmapped"]["dials"] == 1
 
 
@@ -169,11 +169,11 @@ def test_tunnels_limit_is_exact(lab):
     held = [proxy.tunnel("a.test", origin.port).send(b"x").expect(data=b"x") for _ in range(3)]
     refused = proxy.connect("a.test", origin.port).expect(status=503, reason="limit_reached", closed=True)
     assert refused.reply.json["retry"] is True
-    record = proxy.audit.attempt(src_port=refused.port)
-    final = proxy.audit.outcomes(src_port=refused.port) or [record]
+    record = proxy.audit.attempt(**refused.who)
+    final = proxy.audit.outcomes(**refused.who) or [record]
     assert final[0]["status_code"] == "limit_reached"
     held[0].close()
-    wait_for(lambda: proxy.audit.outcomes(src_port=held[0].port), what="the end of the first")
+    wait_for(lambda: proxy.audit.outcomes(**held[0].who), what="the end of the first")
     proxy.connect("a.test", origin.port).expect(status=200)
 
 

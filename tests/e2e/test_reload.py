@@ -21,7 +21,7 @@ def test_hup_with_a_good_policy(lab):
     client = wait_for(lambda: (c := proxy.connect("a.test", origin.port)).read_reply().status == 200 and c, 10,
                       "the new policy")
     client.hello(sni="a.test").send(b"x").expect(data=b"x")
-    second = proxy.audit.attempt(src_port=client.port, verdict="allow")
+    second = proxy.audit.attempt(**client.who, verdict="allow")
     assert second["policy"]["uid"] != first["policy"]["uid"]
     assert int(second["policy"]["version"]) > int(first["policy"]["version"])
     assert len(proxy.audit.events("policy_loaded")) == 2

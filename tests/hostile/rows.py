@@ -64,8 +64,8 @@ DOORS = [Connect()]
 class Site:
     """One running program, its origins, and the counters that the oracles compare."""
 
-    def __init__(self, lab, policy, port, origins=(), traps=(), proxy_options=None):
-        self.lab, self.policy, self.port = lab, policy, port
+    def __init__(self, lab, policy, dns, port, origins=(), traps=(), proxy_options=None):
+        self.lab, self.policy, self.dns, self.port = lab, policy, dns, port
         self.origins, self.traps = list(origins), list(traps)
         self.options = proxy_options or {}
         self.proxy = None
@@ -74,7 +74,7 @@ class Site:
     def ready(self):
         """The running program; a new one when a row before has ended it, so that one crash is one failure."""
         if self.proxy is None or not self.proxy.alive():
-            self.proxy = self.lab.proxy(self.policy, **self.options)
+            self.proxy = self.lab.proxy(self.policy, dns=self.dns, **self.options)
             self.proxy.audit.follow()
             with self.proxy.client() as warm:
                 warm.connect("control.denied.test", 443).expect(status=403)
@@ -86,7 +86,7 @@ class Site:
         return data.replace(b"<port>", str(self.port).encode())
 
     def oracles(self):
-        return Oracles(self.proxy, self.lab.dns, self.origins, self.traps)
+        return Oracles(self.proxy, self.dns, self.origins, self.traps)
 
     def client(self, **options):
         self.proxy.clients[:] = self.proxy.clients[-4:]
@@ -94,14 +94,14 @@ class Site:
 
     def finish(self):
         """What must hold at the end of a table: no question for a name that was never allowed, a proven log."""
-        for q in self.lab.dns.asked():
+        for q in self.dns.asked():
             assert q.type in (1, 28), f"U1: type {q.type} asked for {q.name}"
         if self.proxy is not None and self.proxy.alive():
             assert self.proxy.stop() == 0, "the program did not end well: " + self.proxy.text()[-2000:]
             assert self.proxy.audit.verifies()
 
     def report(self):
-        return f"{self.proxy.report()}\n-- dns\n{self.lab.dns.report()}" if self.proxy else "not started"
+        return f"{self.proxy.report()}\n-- dns\n{self.dns.report()}" if self.proxy else "not started"
 
 
 def try_row(site, door, row):
@@ -114,7 +114,7 @@ def try_row(site, door, row):
             client.read_to_end()
             oracles.no_dns()
             oracles.no_connection()
-            assert not site.proxy.audit.attempts(src_port=client.port), "an origin-form path is no attempt"
+            assert not site.proxy.audit.attempts(**client.who), "an origin-form path is no attempt"
         elif row.expect == "ALLOW":
             expect_allowed(site, oracles, client, row.canonical)
         else:
@@ -160,9 +160,9 @@ def expect_allowed(site, oracles, client, canonical, hello=None, origins=None):
     oracles.only_asked(canonical)
     oracles.nothing_trapped()
     client.close()
-    attempt = site.proxy.audit.attempt(src_port=client.port, verdict="allow")
+    attempt = site.proxy.audit.attempt(**client.who, verdict="allow")
     assert attempt["dst_endpoint"]["hostname"] == canonical
-    outcome = site.proxy.audit.outcome(src_port=client.port)
+    outcome = site.proxy.audit.outcome(**client.who)
     assert outcome["traffic"]["bytes_out"] == len(hello)
     return arrived()[0]
 

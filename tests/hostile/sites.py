@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fixture policies of the hostile tables."""
+"""The fixture policies of the hostile tables, each with a resolver of its own."""
+from lab import Dns
 
 # Wide enough that no table is slowed by the rate of its environment, short enough that refusals by time are quick.
 LIMITS = {"attempts_per_second": 1000000, "attempts_burst": 10000000, "distinct_names_per_minute": 1000000,
@@ -8,6 +9,7 @@ LIMITS = {"attempts_per_second": 1000000, "attempts_burst": 10000000, "distinct_
 
 def pinned(lab):
     """env-a: allowed.test and everything below wild.test, each pinned to a loopback origin, on the same port."""
+    dns = lab.add(Dns())
     for _ in range(20):
         first = lab.origin()
         try:
@@ -15,43 +17,43 @@ def pinned(lab):
             break
         except OSError:
             continue
-    policy = lab.policy(hosts=[first.at("allowed.test"), second.at("*.wild.test")], limits=LIMITS,
+    policy = lab.policy(dns=dns, hosts=[first.at("allowed.test"), second.at("*.wild.test")], limits=LIMITS,
                         ports={"connect": [443, first.port]})
-    return {"policy": policy, "port": first.port, "origins": [first, second]}
+    return {"policy": policy, "dns": dns, "port": first.port, "origins": [first, second]}
 
 
 def optional_sni(lab):
     """The same with `sni: optional`."""
-    origin = lab.origin()
-    policy = lab.policy(hosts=[origin.at("allowed.test", tls={"sni": "optional"})], limits=LIMITS,
+    origin, dns = lab.origin(), lab.add(Dns())
+    policy = lab.policy(dns=dns, hosts=[origin.at("allowed.test", tls={"sni": "optional"})], limits=LIMITS,
                         ports={"connect": [443, origin.port]})
-    return {"policy": policy, "port": origin.port, "origins": [origin]}
+    return {"policy": policy, "dns": dns, "port": origin.port, "origins": [origin]}
 
 
 def outer_ech(lab):
     """The same with `ech: outer`."""
-    origin = lab.origin()
-    policy = lab.policy(hosts=[origin.at("allowed.test", tls={"ech": "outer"})], limits=LIMITS,
+    origin, dns = lab.origin(), lab.add(Dns())
+    policy = lab.policy(dns=dns, hosts=[origin.at("allowed.test", tls={"ech": "outer"})], limits=LIMITS,
                         ports={"connect": [443, origin.port]})
-    return {"policy": policy, "port": origin.port, "origins": [origin]}
+    return {"policy": policy, "dns": dns, "port": origin.port, "origins": [origin]}
 
 
 def plain_allowed(lab):
     """The same with `non_tls: allow`."""
-    origin = lab.origin()
-    policy = lab.policy(hosts=[origin.at("allowed.test", tls={"non_tls": "allow"})], limits=LIMITS,
+    origin, dns = lab.origin(), lab.add(Dns())
+    policy = lab.policy(dns=dns, hosts=[origin.at("allowed.test", tls={"non_tls": "allow"})], limits=LIMITS,
                         ports={"connect": [443, origin.port]})
-    return {"policy": policy, "port": origin.port, "origins": [origin]}
+    return {"policy": policy, "dns": dns, "port": origin.port, "origins": [origin]}
 
 
 def open_names(lab, egress=None, allowed=("allowed.test", "*.wild.test"), **limits):
     """Names without pins: what the resolver answers is what counts. Every address is local in our network namespace,
     and the traps on the wildcard addresses see each connection together with the address that was dialled."""
-    trap = lab.origin(address="0.0.0.0")
+    trap, dns = lab.origin(address="0.0.0.0"), lab.add(Dns())
     six = lab.origin(address="::", port=trap.port)
-    policy = lab.policy(allowed_hosts=list(allowed), limits={**LIMITS, **limits}, egress=egress,
+    policy = lab.policy(dns=dns, allowed_hosts=list(allowed), limits={**LIMITS, **limits}, egress=egress,
                         ports={"connect": [443, trap.port]})
-    return {"policy": policy, "port": trap.port, "origins": [trap, six]}
+    return {"policy": policy, "dns": dns, "port": trap.port, "origins": [trap, six]}
 
 
 def literals(lab):

@@ -109,7 +109,7 @@ ROWS = [
     *series("H-20-edge", "R-TGT", "-a.wild.test:<port>", "a-.wild.test:<port>", "-.wild.test:<port>",
             "--.wild.test:<port>", "a.-b.wild.test:<port>", "a.b-.wild.test:<port>", "allowed.test-:<port>"),
     *series("H-20-long", "R-TGT", "a" * 64 + ".wild.test:<port>", ("a" * 63 + ".") * 4 + "wild.test:<port>",
-            "a." * 122 + "wild.test:<port>", "a" * 300 + ":<port>"),
+            "a." * 123 + "wild.test:<port>", "a" * 300 + ":<port>"),
     Row("H-20-253", LONG + b"a" * 51 + b".wild.test:<port>", "ALLOW", canonical=(LONG + b"a" * 51).decode() + ".wild.test"),
     Row("H-20-254", LONG + b"a" * 52 + b".wild.test:<port>", "R-TGT"),
     *series("H-21", "R-TGT", "bücher.wild.test:<port>".encode(), "bücher.wild.test:<port>".encode("latin-1"),

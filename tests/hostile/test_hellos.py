@@ -21,7 +21,7 @@ def expect_through(site, name, data, chunks):
                  lambda: "all bytes at the origin; client " + client.report()[:2000])
         client.close()
         oracles.nothing_trapped()
-        outcome = site.proxy.audit.outcome(src_port=client.port)
+        outcome = site.proxy.audit.outcome(**client.who)
         assert outcome["traffic"]["bytes_out"] == len(data)
         oracles.alive()
         return outcome
@@ -124,7 +124,7 @@ def test_slow_hello_does_not_extend_the_deadline(make_site):
         at += 1
     client.read_to_end()
     assert 0.8 <= time.monotonic() - start < 2.5
-    site.proxy.audit.outcome(src_port=client.port, reason="hello_timeout")
+    site.proxy.audit.outcome(**client.who, reason="hello_timeout")
 
 
 @pytest.mark.parametrize("how", ["fin", "reset"])
@@ -140,7 +140,7 @@ def test_hello_then_the_end(make_site, how, part):
         client.close()
     else:
         client.reset()
-    site.proxy.audit.outcome(src_port=client.port)
+    site.proxy.audit.outcome(**client.who)
     with site.oracles() as oracles:
         oracles.baseline(base)
         oracles.alive()
@@ -156,7 +156,7 @@ def test_ten_megabytes_before_the_verdict(make_site):
     conn = site.origins[0].conns[before - 1]
     conn.wait_received(len(hello) + (10 << 20), 10)
     client.close()
-    assert site.proxy.audit.outcome(src_port=client.port)["traffic"]["bytes_out"] == len(hello) + (10 << 20)
+    assert site.proxy.audit.outcome(**client.who)["traffic"]["bytes_out"] == len(hello) + (10 << 20)
 
 
 def test_both_names_allowed_is_still_a_mismatch(make_site):

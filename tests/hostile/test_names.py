@@ -26,10 +26,10 @@ def test_all_spellings_of_one_name_are_one(site):
     for text in spelled:
         client = site.client().connect(text, site.port).expect(status=200)
         client.close()
-        record = site.proxy.audit.attempt(src_port=client.port)
+        record = site.proxy.audit.attempt(**client.who)
         assert record["dst_endpoint"]["hostname"] == "allowed.test"
-        assert site.proxy.audit.outcome(src_port=client.port)["dst_endpoint"]["hostname"] == "allowed.test"
-    assert {q.lower for q in site.lab.dns.asked() if "allowed" in q.lower} == {"allowed.test"}
+        assert site.proxy.audit.outcome(**client.who)["dst_endpoint"]["hostname"] == "allowed.test"
+    assert {q.lower for q in site.dns.asked() if "allowed" in q.lower} == {"allowed.test"}
 
 
 def test_descriptors_return(site):

@@ -57,6 +57,7 @@ class Client:
         self.sock.settimeout(timeout)
         name = self.sock.getsockname()
         self.port = name[1] if isinstance(name, tuple) else None
+        self.who = {"peer": name[0], "src_port": name[1]} if isinstance(name, tuple) else {}
         self.sent = bytearray()
         self.received = bytearray()
         self.buffer = bytearray()  # received and not consumed

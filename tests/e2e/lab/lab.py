@@ -69,11 +69,16 @@ class Lab:
     def cut(self, target):
         return self.add(Cut(target))
 
-    def policy(self, **options):
+    def policy(self, dns=None, **options):
+        """A policy; the names of its host entries are made known to the resolver."""
+        dns = dns or self.dns
         policy = Policy(**options)
         for at in policy.ats:
-            if at.host.lower() not in self.dns.zone:
-                self.dns.set(at.host, at.address)
+            known = dns.zone.get(at.host.lower())
+            if known is None:
+                dns.set(at.host, at.address)
+            else:
+                assert known.raw or at.address in known.v4 + known.v6, f"{at.host} already means another address"
         return policy
 
     def make_folder(self, name):

@@ -55,16 +55,16 @@ class Oracles:
         """U3: exactly one attempt for this client's connection, and an outcome when the target stage was passed."""
         audit = self.proxy.audit
         if not later:
-            attempt = audit.attempt(src_port=client.port, reason=reason, seconds=seconds)
-            assert not audit.outcomes(src_port=client.port), "U3: a refusal at the target stage has an outcome"
+            attempt = audit.attempt(**client.who, reason=reason, seconds=seconds)
+            assert not audit.outcomes(**client.who), "U3: a refusal at the target stage has an outcome"
             final = attempt
         else:
-            attempt = audit.attempt(src_port=client.port, verdict="allow", seconds=seconds)
-            final = audit.outcome(src_port=client.port, seconds=seconds, reason=reason)
+            attempt = audit.attempt(**client.who, verdict="allow", seconds=seconds)
+            final = audit.outcome(**client.who, seconds=seconds, reason=reason)
         assert attempt["metadata"]["tenant_uid"], "U3: the record names no environment"
         if stage:
             assert final["unmapped"]["stage"] == stage, f"U3: stage {final['unmapped']['stage']}, expected {stage}"
-        assert len(audit.attempts(src_port=client.port)) == 1, "U3: more than one attempt"
+        assert len(audit.attempts(**client.who)) == 1, "U3: more than one attempt"
         return final
 
     def alive(self):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Proxy: the program under test, run under an unprivileged uid in a directory of its own."""
+import ipaddress
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +21,9 @@ from .wait import wait_for
 
 NOBODY = 65534
 START_SECONDS = 20.0
+SOURCES = itertools.count()
+# The program must not outlive a test run that was itself killed.
+LEASH = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 class StartFailed(Exception):
@@ -98,7 +103,7 @@ class Proxy:
     # ---- life ----
 
     def command(self, ready_fd):
-        out = [*self.wrapper, self.binary, "run", "--policy", str(self.policy_file), "--audit-dir",
+        out = [*LEASH, *self.wrapper, self.binary, "run", "--policy", str(self.policy_file), "--audit-dir",
                str(self.audit_dir), "--signer-dir", str(self.signer_dir), "--ready-fd", str(ready_fd)]
         for address in self.listen:
             out += ["--listen", address]
@@ -210,7 +215,11 @@ class Proxy:
     # ---- talking ----
 
     def client(self, unix=False, **options):
-        client = Client(self.socket if unix else self.endpoint, **options)
+        """Each client has a source address of its own: ports are used again too soon to tell clients apart."""
+        endpoint = self.socket if unix else self.endpoint
+        if not unix and endpoint[0].startswith("127."):
+            options.setdefault("source", str(ipaddress.IPv4Address("127.64.0.1") + next(SOURCES)))
+        client = Client(endpoint, **options)
         self.clients.append(client)
         return client
 

@@ -85,9 +85,11 @@ static const struct row rows[] = {
     ROW("D-14 pointer into the head loops", ANSWER1 "\xc0\x00" IN_A TTL60 "\x00\x04" "\x0b\x16\x21\x2c", DNS_MALFORMED, 0, 0),
     ROW("D-14 label 0x80", ANSWER1 "\x80" IN_A TTL60 "\x00\x04" "\x0b\x16\x21\x2c", DNS_MALFORMED, 0, 0),
     ROW("D-14 label 0xbf", ANSWER1 "\xbf" IN_A TTL60 "\x00\x04" "\x0b\x16\x21\x2c", DNS_MALFORMED, 0, 0),
+    ROW("D-14 label of 64 bytes that are there", ANSWER1 "\x40" L60 "abcd" "\0" IN_A TTL60 "\x00\x04" "\x0b\x16\x21\x2c", DNS_MALFORMED, 0, 0),
     ROW("D-14 label 0x40", ANSWER1 "\x40" IN_A TTL60 "\x00\x04" "\x0b\x16\x21\x2c", DNS_MALFORMED, 0, 0),
     ROW("D-14 RDLENGTH too long", ANSWER1 PTR IN_A TTL60 "\x00\x05" "\x0b\x16\x21\x2c", DNS_MALFORMED, 0, 0),
     ROW("D-14 RDLENGTH not of an address", ANSWER1 PTR IN_A TTL60 "\x00\x03" "\x0b\x16\x21", DNS_MALFORMED, 0, 0),
+    ROW("D-14 address of five bytes", ANSWER1 PTR IN_A TTL60 "\x00\x05" "\x0b\x16\x21\x2c" "x", DNS_MALFORMED, 0, 0),
     ROW("D-14 ANCOUNT 65535", HEAD(OK, ONE, "\xff\xff", NIL, NIL) QA A1, DNS_MALFORMED, 0, 0),
     ROW("D-14 RDLENGTH too long in additional", HEAD(OK, ONE, ONE, NIL, ONE) QA A1 PTR IN_A TTL60 "\x00\x05" "\x0b\x16\x21\x2c", DNS_MALFORMED, 0, 0),
     ROW("trailing byte", ANSWER1 A1 "x", DNS_MALFORMED, 0, 0),
@@ -119,6 +121,8 @@ static const struct row rows[] = {
     ROW("CNAME to itself", HEAD(OK, ONE, ONE, NIL, NIL) QA PTR "\x00\x05\x00\x01" "\x00\x00\x00\x0a" "\x00\x02" PTR, DNS_MALFORMED, 0, 0),
     ROW("CNAME with a byte behind its name", HEAD(OK, ONE, ONE, NIL, NIL) QA PTR "\x00\x05\x00\x01" "\x00\x00\x00\x0a" "\x00\x05" "\x01" "a" "\xc0\x14" "x", DNS_MALFORMED, 0, 0),
     ROW("D-13 CNAME of 255 bytes and more", HEAD(OK, ONE, ONE, NIL, NIL) QA PTR "\x00\x05\x00\x01" "\x00\x00\x00\x0a" "\x01\x32" "\x3c" L60 "\x3c" L60 "\x3c" L60 "\x3c" L60 "\x3c" L60 "\0", DNS_MALFORMED, 0, 0),
+    ROW("CNAME of 255 bytes", HEAD(OK, ONE, ONE, NIL, NIL) QA PTR "\x00\x05\x00\x01" "\x00\x00\x00\x0a" "\x00\xff" "\x3f" L60 "abc" "\x3f" L60 "abc" "\x3f" L60 "abc" "\x3d" L60 "a" "\0", DNS_NODATA, 0, 0),
+    ROW("CNAME of 256 bytes", HEAD(OK, ONE, ONE, NIL, NIL) QA PTR "\x00\x05\x00\x01" "\x00\x00\x00\x0a" "\x01\x00" "\x3f" L60 "abc" "\x3f" L60 "abc" "\x3f" L60 "abc" "\x3e" L60 "ab" "\0", DNS_MALFORMED, 0, 0),
     ROW("D-13 CNAME with control bytes", HEAD(OK, ONE, ONE, NIL, NIL) QA PTR "\x00\x05\x00\x01" "\x00\x00\x00\x0a" "\x00\x07" "\x05" "a\0\n .\0", DNS_NODATA, 0, 0),
 };
 /* clang-format on */

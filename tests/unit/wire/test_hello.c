@@ -54,7 +54,7 @@ static enum reason verdict_of(const struct hello_build *spec)
 static void facts(void **state)
 {
     (void)state;
-    struct hello_build spec = {.sni = "ALLOWED.test", .alpn = "h2", .ech = true};
+    struct hello_build spec = {.sni = "ALLOWED.test", .alpn = "h2", .ech = true, .grease = true};
     uint8_t bytes[1024];
     size_t len = hello_build(&spec, bytes, sizeof bytes);
     bytes[len] = 0x14; /* the beginning of another record is none of ours */
@@ -252,6 +252,33 @@ static void checks_the_fixed_part(void **state)
     }
 }
 
+/* A message whose lengths all agree, so that only the rule on one of them can refuse it. */
+static enum reason consistent(size_t session, size_t ciphers, size_t compressions)
+{
+    uint8_t message[512] = {1, 0, 0, (uint8_t)(38 + session + ciphers + compressions), 3, 3};
+    uint8_t record[512];
+    size_t at = 4 + 2 + 32;
+    message[at] = (uint8_t)session;
+    at += 1 + session;
+    message[at + 1] = (uint8_t)ciphers;
+    at += 2 + ciphers;
+    message[at] = (uint8_t)compressions;
+    at += 1 + compressions;
+    return verdict(span_make(record, hello_build_record(22, span_make(message, at), record, sizeof record)));
+}
+
+/* T-09 */
+static void checks_counts_of_the_fixed_part(void **state)
+{
+    (void)state;
+    assert_int_equal(consistent(0, 2, 1), REASON_NONE);
+    assert_int_equal(consistent(32, 4, 2), REASON_NONE);
+    assert_int_equal(consistent(33, 4, 1), REASON_HELLO);
+    assert_int_equal(consistent(32, 5, 1), REASON_HELLO);
+    assert_int_equal(consistent(32, 0, 1), REASON_HELLO);
+    assert_int_equal(consistent(32, 4, 0), REASON_HELLO);
+}
+
 /* Every byte of the message's structure raised or lowered by one must never be read past the end. */
 static void survives_every_changed_byte(void **state)
 {
@@ -310,6 +337,7 @@ int main(void)
         cmocka_unit_test(checks_server_name_lengths),
         cmocka_unit_test(checks_extensions),
         cmocka_unit_test(checks_the_fixed_part),
+        cmocka_unit_test(checks_counts_of_the_fixed_part),
         cmocka_unit_test(survives_every_changed_byte),
         cmocka_unit_test(what_is_not_tls),
     };

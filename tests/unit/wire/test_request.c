@@ -134,6 +134,7 @@ static const struct row rows[] = {
     {"S-06 0x0b", GET_FIELD("X: a\x0b"), FIELD_BAD},
     {"NUL in a value", GET_FIELD("X: a\0b"), FIELD_BAD},
     {"bare CR in a value", GET_FIELD("X: a\rb"), FIELD_BAD},
+    {"CR and LF apart", GET_FIELD("X: a\rb\nY: c"), FIELD_BAD},
     {"bare LF in a value", GET_FIELD("X: a\nY: b"), FIELD_BAD},
     {"field without colon", GET_FIELD("X"), FIELD_BAD},
     {"field without name", GET_FIELD(": x"), FIELD_BAD},

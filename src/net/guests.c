@@ -5,10 +5,11 @@
 
 #include <event2/event.h>
 
-#include <limits.h>
 #include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+
+#define SEARCH_MAX (1 << 20)
 
 static struct event_base *make_base(void)
 {
@@ -55,14 +56,15 @@ static int find_epoll_of(struct event_base *base, int probe_fd)
         return -1;
     }
     if (event_add(probe, NULL) == 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        /* It was opened just before the probe, so it lies below unless there was a gap. */
-        for (int fd = probe_fd - 1; fd >= 0 && found < 0; fd--) {
-            found = epoll_has(fd, probe_fd) ? fd : -1;
-        }
-        int end = files.rlim_cur < INT_MAX ? (int)files.rlim_cur : INT_MAX;
+        int end = files.rlim_cur < SEARCH_MAX ? (int)files.rlim_cur : SEARCH_MAX;
 
-        for (int fd = probe_fd + 1; fd < end && found < 0; fd++) {
-            found = epoll_has(fd, probe_fd) ? fd : -1;
+        /* Opened at the same time as the probe, it is near by. */
+        for (int away = 1; found < 0 && (away <= probe_fd || away < end - probe_fd); away++) {
+            if (away < end - probe_fd && epoll_has(probe_fd + away, probe_fd)) {
+                found = probe_fd + away;
+            } else if (away <= probe_fd && epoll_has(probe_fd - away, probe_fd)) {
+                found = probe_fd - away;
+            }
         }
     }
     event_free(probe);

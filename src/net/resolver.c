@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *    lookup ──slot A────┐                    one flight for each (name, type) on its way, however many wait for it;
+ *           ──slot AAAA─┼─▶ flight ─▶ asker  it lives until its answer is there, whether anybody still waits or not:
+ *    lookup ──slot A────┘        │           what comes late goes to the cache
+ *                                ▼
+ *                              cache
+ */
+#include "net/resolver.h"
+
+#include "answers.h"
+#include "base/assert.h"
+#include "base/digest.h"
+#include "dns_asker.h"
+#include "dns_cache.h"
+#include "loop_impl.h"
+#include "resolv_conf.h"
+
+#include <stdlib.h>
+
+#define CACHE_ENTRIES    4096
+#define TTL_MAX_S        300
+#define NEGATIVE_TTL_S   30
+#define PENDING_MAX      4096
+#define SECOND_FAMILY_MS 50
+#define BUCKETS          1024U
+#define LOOKUPS_A_SLAB   8
+#define FLIGHTS_A_SLAB   8
+#define FAMILIES         2U
+
+struct flight {
+    struct dns_query query; /* first: the asker gives it back */
+    struct flight *next;    /* of the same bucket */
+    struct slot *waiting;
+};
+
+/* One family of a lookup. */
+struct slot {
+    struct slot *next, **link; /* in flight->waiting */
+    struct flight *flight;     /* NULL: there is an answer */
+    struct lookup *lookup;
+    bool asked; /* the flight began for this lookup: what it sends counts here */
+    struct dns_addresses answer;
+};
+
+struct lookup {
+    struct resolver *resolver;
+    struct lookup *next, **link; /* in resolver->complete */
+    lookup_fn *fn;
+    void *arg;
+    struct timer deadline;
+    struct timer second; /* the second family has waited long enough */
+    uint32_t sent;
+    struct slot slots[FAMILIES];
+};
+
+struct resolver {
+    struct loop *loop;
+    struct resolver_options options;
+    struct dns_asker *asker; /* NULL: no server */
+    struct dns_cache *cache;
+    struct hash_key key;
+    struct pool lookups;
+    struct pool flights;
+    struct lookup *complete; /* to be told */
+    struct flight *buckets[BUCKETS];
+};
+
+static const enum dns_type family_type[FAMILIES] = {DNS_TYPE_A, DNS_TYPE_AAAA};
+
+/* Lookups. */
+
+static void slot_unlink(struct slot *slot)
+{
+    if (slot->link == NULL) {
+        return;
+    }
+    *slot->link = slot->next;
+    if (slot->next != NULL) {
+        slot->next->link = slot->link;
+    }
+    slot->next = NULL;
+    slot->link = NULL;
+}
+
+static void slot_link(struct slot *slot, struct flight *flight)
+{
+    slot->flight = flight;
+    slot->next = flight->waiting;
+    slot->link = &flight->waiting;
+    if (slot->next != NULL) {
+        slot->next->link = &slot->next;
+    }
+    flight->waiting = slot;
+}
+
+static void complete_unlink(struct lookup *lookup)
+{
+    if (lookup->link == NULL) {
+        return;
+    }
+    *lookup->link = lookup->next;
+    if (lookup->next != NULL) {
+        lookup->next->link = lookup->link;
+    }
+    lookup->next = NULL;
+    lookup->link = NULL;
+}
+
+static void complete_link(struct resolver *resolver, struct lookup *lookup)
+{
+    lookup->next = resolver->complete;
+    lookup->link = &resolver->complete;
+    if (lookup->next != NULL) {
+        lookup->next->link = &lookup->next;
+    }
+    resolver->complete = lookup;
+}
+
+static void lookup_end(struct lookup *lookup)
+{
+    ASSERT(lookup->fn != NULL);
+    lookup->fn = NULL;
+    timer_cancel(&lookup->deadline);
+    timer_cancel(&lookup->second);
+    complete_unlink(lookup);
+    for (size_t f = 0; f < FAMILIES; f++) {
+        slot_unlink(&lookup->slots[f]);
+    }
+    /* Nobody looks at it again: it is in no list, and a timer that calls back has let go of it. */
+    pool_give(&lookup->resolver->lookups, lookup);
+}
+
+static void lookup_answers(const struct lookup *lookup, struct answers *out)
+{
+    const struct dns_addresses *families[FAMILIES];
+
+    *out = (struct answers){.queries_sent = lookup->sent};
+    for (size_t f = 0; f < FAMILIES; f++) {
+        const struct slot *slot = &lookup->slots[f];
+
+        families[f] = slot->flight == NULL ? &slot->answer : NULL;
+        out->queries_sent += slot->flight != NULL && slot->asked ? slot->flight->query.sent : 0;
+    }
+    answers_merge(families, out);
+}
+
+static void lookup_report(struct lookup *lookup)
+{
+    struct answers answers;
+    lookup_fn *fn = lookup->fn;
+    void *arg = lookup->arg;
+
+    lookup_answers(lookup, &answers);
+    lookup_end(lookup);
+    fn(arg, &answers);
+}
+
+static void lookup_due(struct timer *timer)
+{
+    lookup_report((struct lookup *)(void *)((char *)timer - offsetof(struct lookup, deadline)));
+}
+
+static void second_due(struct timer *timer)
+{
+    lookup_report((struct lookup *)(void *)((char *)timer - offsetof(struct lookup, second)));
+}
+
+static bool lookup_has_all(const struct lookup *lookup)
+{
+    return lookup->slots[0].flight == NULL && lookup->slots[1].flight == NULL;
+}
+
+/* With addresses of one family at hand, the other one has not long to come. */
+static void await_second_family(struct lookup *lookup)
+{
+    struct resolver *resolver = lookup->resolver;
+
+    for (size_t f = 0; f < FAMILIES; f++) {
+        if (lookup->slots[f].flight == NULL && lookup->slots[f].answer.result == DNS_OK) {
+            timer_set(loop_wheel(resolver->loop), &lookup->second,
+                      loop_now_ms(resolver->loop) + resolver->options.second_family_ms);
+        }
+    }
+}
+
+/* Flights. */
+
+static struct flight **flight_find(struct resolver *resolver, const struct hostname *name, enum dns_type type)
+{
+    uint64_t hash = hash_keyed(&resolver->key, hostname_span(name));
+    struct flight **link = &resolver->buckets[hash % BUCKETS];
+
+    while (*link != NULL && ((*link)->query.type != type || !hostname_equal(&(*link)->query.name, name))) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+static struct flight *flight_start(struct resolver *resolver, struct flight **link, const struct hostname *name,
+                                   enum dns_type type)
+{
+    struct flight *flight = pool_take(&resolver->flights);
+
+    if (flight == NULL) {
+        return NULL;
+    }
+    flight->query.name = *name;
+    flight->query.type = type;
+    *link = flight;
+    dns_ask(resolver->asker, &flight->query);
+    return flight;
+}
+
+/* Hands the answer to who waits, and lists those that have all they waited for. Calls nobody. */
+static void flight_land(struct resolver *resolver, struct flight *flight)
+{
+    while (flight->waiting != NULL) {
+        struct slot *slot = flight->waiting;
+        struct lookup *lookup = slot->lookup;
+
+        slot_unlink(slot);
+        slot->flight = NULL;
+        slot->answer = flight->query.answer;
+        lookup->sent += slot->asked ? flight->query.sent : 0;
+        if (lookup_has_all(lookup)) {
+            complete_link(resolver, lookup);
+        } else {
+            await_second_family(lookup);
+        }
+    }
+}
+
+static void flight_answered(void *arg, struct dns_query *query)
+{
+    struct resolver *resolver = arg;
+    struct flight *flight = (struct flight *)(void *)query;
+    struct flight **link = flight_find(resolver, &query->name, query->type);
+
+    ASSERT(*link == flight);
+    *link = flight->next;
+    dns_cache_store(resolver->cache, &query->name, query->type, &query->answer, loop_now_ms(resolver->loop));
+    flight_land(resolver, flight);
+    pool_give(&resolver->flights, flight);
+    while (resolver->complete != NULL) {
+        lookup_report(resolver->complete);
+    }
+}
+
+/* Looking up. */
+
+static enum err lookup_ask(struct lookup *lookup, const struct hostname *name,
+                           const struct dns_addresses *const found[static FAMILIES])
+{
+    struct resolver *resolver = lookup->resolver;
+
+    for (size_t f = 0; f < FAMILIES; f++) {
+        struct slot *slot = &lookup->slots[f];
+
+        slot->lookup = lookup;
+        if (found[f] != NULL) {
+            slot->answer = *found[f];
+            continue;
+        }
+        struct flight **link = flight_find(resolver, name, family_type[f]);
+        struct flight *flight = *link;
+
+        if (flight == NULL) {
+            flight = flight_start(resolver, link, name, family_type[f]);
+            slot->asked = true;
+        }
+        if (flight == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        slot_link(slot, flight);
+    }
+    return ERR_NONE;
+}
+
+static enum err lookup_start(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms,
+                             const struct dns_addresses *const found[static FAMILIES], struct lookup **out)
+{
+    struct lookup *lookup = pool_take(&resolver->lookups);
+
+    if (lookup == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    lookup->resolver = resolver;
+    timer_init(&lookup->deadline, lookup_due);
+    timer_init(&lookup->second, second_due);
+    enum err err = lookup_ask(lookup, name, found);
+
+    if (err != ERR_NONE) {
+        slot_unlink(&lookup->slots[0]);
+        slot_unlink(&lookup->slots[1]);
+        pool_give(&resolver->lookups, lookup);
+        return err;
+    }
+    timer_set(loop_wheel(resolver->loop), &lookup->deadline, loop_now_ms(resolver->loop) + timeout_ms);
+    await_second_family(lookup);
+    *out = lookup;
+    return ERR_NONE;
+}
+
+enum err resolver_lookup(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms, lookup_fn *fn,
+                         void *arg, struct answers *out, struct lookup **out_lookup)
+{
+    const struct dns_addresses *found[FAMILIES];
+    struct lookup *lookup = NULL;
+
+    for (size_t f = 0; f < FAMILIES; f++) {
+        found[f] = dns_cache_find(resolver->cache, name, family_type[f], loop_now_ms(resolver->loop));
+    }
+    if (found[0] != NULL && found[1] != NULL) {
+        out->queries_sent = 0;
+        answers_merge(found, out);
+        return ERR_NONE;
+    }
+    if (resolver->asker == NULL) {
+        return ERR_CLOSED;
+    }
+    /* Flights may outlive their lookups by the time that c-ares gives a server, so they are bounded, too. */
+    if (resolver->lookups.taken >= resolver->options.pending_max ||
+        resolver->flights.taken + FAMILIES > (size_t)resolver->options.pending_max * FAMILIES) {
+        return ERR_TOO_BIG;
+    }
+    enum err err = lookup_start(resolver, name, timeout_ms, found, &lookup);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    lookup->fn = fn;
+    lookup->arg = arg;
+    *out_lookup = lookup;
+    return ERR_AGAIN;
+}
+
+void resolver_cancel(struct lookup *lookup)
+{
+    lookup_end(lookup);
+}
+
+/* The resolver. */
+
+static void default_u32(uint32_t *value, uint32_t otherwise)
+{
+    *value = *value == 0 ? otherwise : *value;
+}
+
+static enum err resolver_open(struct resolver *resolver)
+{
+    struct resolver_server from_file[DNS_SERVERS_MAX];
+    const struct resolver_server *servers = resolver->options.servers;
+    size_t count = resolver->options.server_count;
+    struct dns_cache_bounds bounds = {.entries = resolver->options.cache_entries,
+                                      .ttl_max_s = resolver->options.ttl_max_s,
+                                      .negative_ttl_s = resolver->options.negative_ttl_s};
+    enum err err = dns_cache_new(&bounds, &resolver->cache);
+
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (count == 0) {
+        servers = from_file;
+        count = resolv_conf_read("/etc/resolv.conf", from_file, DNS_SERVERS_MAX);
+    }
+    if (count == 0) {
+        return ERR_NONE;
+    }
+    return dns_asker_new(resolver->loop, servers, count, flight_answered, resolver, &resolver->asker);
+}
+
+enum err resolver_new(struct loop *loop, const struct resolver_options *options, struct resolver **out)
+{
+    struct resolver *resolver = calloc(1, sizeof(*resolver));
+
+    if (resolver == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    resolver->loop = loop;
+    resolver->options = *options;
+    default_u32(&resolver->options.cache_entries, CACHE_ENTRIES);
+    default_u32(&resolver->options.ttl_max_s, TTL_MAX_S);
+    default_u32(&resolver->options.negative_ttl_s, NEGATIVE_TTL_S);
+    default_u32(&resolver->options.pending_max, PENDING_MAX);
+    default_u32(&resolver->options.second_family_ms, SECOND_FAMILY_MS);
+    random_bytes(&resolver->key, sizeof(resolver->key));
+    pool_init(&resolver->lookups, sizeof(struct lookup), LOOKUPS_A_SLAB);
+    pool_init(&resolver->flights, sizeof(struct flight), FLIGHTS_A_SLAB);
+    enum err err = resolver_open(resolver);
+
+    resolver->options.servers = NULL; /* the caller's; the asker has its copy */
+    if (err != ERR_NONE) {
+        resolver_free(resolver);
+        return err;
+    }
+    *out = resolver;
+    return ERR_NONE;
+}
+
+void resolver_free(struct resolver *resolver)
+{
+    if (resolver == NULL) {
+        return;
+    }
+    dns_asker_free(resolver->asker);
+    pool_end(&resolver->flights);
+    pool_end(&resolver->lookups);
+    dns_cache_free(resolver->cache);
+    free(resolver);
+}
+
+uint64_t resolver_sent(const struct resolver *resolver)
+{
+    return resolver->asker == NULL ? 0 : dns_asker_sent(resolver->asker);
+}

@@ -134,14 +134,14 @@ def expect_refused(site, oracles, client, row):
         assert reply.json["retry"] is False
     assert client.read_to_end() == b"" and not client.was_reset, "the answer is followed by a clean end"
     assert len(reply.phrase) <= 120 and reply.phrase.isascii() and reply.phrase.isprintable()
-    oracles.discreet(reply, asked=bytes(client.sent))
+    oracles.discreet(reply, asked=bytes(client.sent) + str(reply.json["host"]).encode())
     if code not in LATER:
         oracles.no_dns()
     if code not in ("R-CONN", "R-CONNT"):
         oracles.no_connection()
     record = oracles.records(client, REASONS[code][0], later=code in LATER)
     assert record["metadata"]["correlation_uid"].replace("-", "") == reply.json["request_id"]
-    if code not in LATER:
+    if code == "R-TGT":
         assert "raw_target" in record["unmapped"], "the attempt says what was asked for"
 
 

@@ -29,7 +29,8 @@ LITERALS = [
 
 # As targets, though the policy lists 11.22.33.44 and 2600::44: IPv4 inside IPv6 is never a target.
 LISTED = [
-    *series("A-07", "R-LIT", "[::127.0.0.1]:<port>", "[::a9fe:a9fe]:<port>", "[::ffff:0:127.0.0.1]:<port>", "[64:ff9b::b16:212c]:<port>", "[2002:b16:212c::]:<port>",
+    *series("A-07", "R-LIT", "[::127.0.0.1]:<port>", "[::a9fe:a9fe]:<port>", "[::ffff:0:127.0.0.1]:<port>",
+            "[64:ff9b::b16:212c]:<port>", "[2002:b16:212c::]:<port>",
             "[2001:0:b16:212c::]:<port>",
             "[2600::45]:<port>", "11.22.33.45:<port>", also=("R-TGT",), why="not every text of it is canonical"),
     *series("A-08", "R-TGT", "11.22.33.044:<port>", "185999660:<port>", "0x0b.0x16.0x21.0x2c:<port>",

@@ -67,6 +67,9 @@ def address_record(owner, address, ttl=60):
     return record(owner, A if packed.version == 4 else AAAA, packed.packed, ttl)
 
 
+QUESTION = b"\xc0\x0c"  # a pointer to the name of the question
+
+
 def read_question(message):
     """(name as sent, type, end of the question)."""
     labels, at = [], 12
@@ -175,8 +178,16 @@ class Dns:
                     continue
                 try:
                     key.data(key.fileobj)
-                except (BlockingIOError, ConnectionError):
+                except BlockingIOError:
                     pass
+                except OSError:
+                    self._drop(key.fileobj)
+
+    def _drop(self, conn):
+        """Ends one TCP connection of a client; the sockets of the resolver itself stay."""
+        if conn not in (self._udp, self._tcp, self._waker) and conn.fileno() >= 0:
+            self._selector.unregister(conn)
+            conn.close()
 
     def _after(self, delay, call):
         if delay <= 0:
@@ -194,7 +205,7 @@ class Dns:
     def honest(self, query, answer):
         if answer.rcode != NOERROR:
             return response(query.raw, rcode=answer.rcode)
-        owner, records = query.name, []
+        owner, records = QUESTION, []
         for cname in answer.cnames:
             records.append(record(owner, CNAME, encode_name(cname), answer.ttl))
             owner = cname
@@ -240,11 +251,10 @@ class Dns:
         def on_read(conn):
             data = conn.recv(4096)
             if not data:
-                self._selector.unregister(conn)
-                conn.close()
+                self._drop(conn)
                 return
             buffer.extend(data)
-            while len(buffer) >= 2 and len(buffer) >= 2 + int.from_bytes(buffer[:2], "big"):
+            while len(buffer) >= 2 + int.from_bytes(buffer[:2], "big") > 2 and conn.fileno() >= 0:
                 length = int.from_bytes(buffer[:2], "big")
                 message = bytes(buffer[2:2 + length])
                 del buffer[:2 + length]
@@ -259,8 +269,7 @@ class Dns:
             return
         if answer.tcp == "reset":
             conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._selector.unregister(conn)
-            conn.close()
+            self._drop(conn)
             return
         reply = self.honest(query, answer)
         if answer.tcp == "slow":
@@ -268,9 +277,12 @@ class Dns:
             return
 
         def send():
-            conn.setblocking(True)
-            conn.sendall(struct.pack("!H", len(reply)) + reply)
-            conn.setblocking(False)
+            try:
+                conn.settimeout(2)
+                conn.sendall(struct.pack("!H", len(reply)) + reply)
+                conn.setblocking(False)
+            except OSError:
+                self._drop(conn)
         self._after(answer.delay.get(query.type, 0), send)
 
     def close(self):

@@ -69,6 +69,7 @@ class Proxy:
         self.socket_path = str(self.folder / "s" / "p.sock") if unix else None
         self._own(self.audit_dir, 0o700)
         self._own(self.signer_dir, 0o700)
+        self._own(self.folder / "admin", 0o700)
         if unix:
             self._own(self.folder / "s", 0o755)
         self.write_policy(policy)
@@ -104,7 +105,8 @@ class Proxy:
 
     def command(self, ready_fd):
         out = [*LEASH, *self.wrapper, self.binary, "run", "--policy", str(self.policy_file), "--audit-dir",
-               str(self.audit_dir), "--signer-dir", str(self.signer_dir), "--ready-fd", str(ready_fd)]
+               str(self.audit_dir), "--signer-dir", str(self.signer_dir), "--admin", f"unix:{self.folder}/admin/a.sock",
+               "--ready-fd", str(ready_fd)]
         for address in self.listen:
             out += ["--listen", address]
         if self.dns:

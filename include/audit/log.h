@@ -30,6 +30,14 @@ enum audit_start {
     AUDIT_START_ROLLBACK,  /* exit 4 */
 };
 
+#define AUDIT_ORIGIN_MAX 200 /* without the NUL */
+
+/*
+ * The origin that a log in `dir` has, or the default for a new one: localhost/egress-audit/<hash of machine id>/1. The
+ * signer must be opened with the same.
+ */
+MUST_CHECK enum err audit_log_default_origin(const char *dir, char out[static AUDIT_ORIGIN_MAX + 1]);
+
 /*
  * Opens or makes the directory, takes the lock, recovers (cuts a torn tail into quarantine/, refuses a log that was
  * changed), and leaves the log ready for desks. On failure `message` says what and where, with the holder of a lock.

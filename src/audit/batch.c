@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log_private.h"
+
+#include "base/assert.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+bool batch_has_room(const struct audit_log *log)
+{
+    return log->batch.len + 2 + RECORD_LEAF_MAX + FRAME_COMMIT_BYTES <= BATCH_BYTES;
+}
+
+static bool is_plain(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.data[i] < 0x20 || s.data[i] >= 0x7f || s.data[i] == '"' || s.data[i] == '\\')
+            return false;
+    return true;
+}
+
+/* Numbers are kept under the name as it stands in the leaf, since that is what recovery and verification read. */
+static uint64_t number_environment(struct audit_log *log, struct span name)
+{
+    uint8_t escaped[1024];
+    if (name.len == 0)
+        return 0;
+    if (!is_plain(name)) {
+        struct outbuf o = outbuf_make(escaped, sizeof escaped);
+        struct json j = json_make(&o);
+        json_span(&j, name);
+        name = span_make(escaped + 1, o.len - 2);
+    }
+    struct env *env = envs_find(&log->ledger.envs, name);
+    /* Without memory for a name nothing true can be written about it; the process ends as by any lost malloc. */
+    ASSERT(env != NULL);
+    return envs_number(&log->ledger.envs, env);
+}
+
+void batch_add(struct audit_log *log, const struct sealed *sealed)
+{
+    struct batch_out *b = &log->batch;
+    uint8_t hash[DIGEST_BYTES];
+    ASSERT(batch_has_room(log));
+    if (b->count == 0) {
+        b->before = log->tree;
+        b->oldest_ns = sealed->mono_ns;
+    }
+    struct leaf_place place = {
+        .index = log->tree.size,
+        .env_seq = number_environment(log, leaf_environment(sealed)),
+    };
+    uint8_t *at = b->bytes + b->len;
+    size_t len = leaf_format(&log->leaf, sealed, place, at + 2);
+    at[0] = (uint8_t)(len >> 8);
+    at[1] = (uint8_t)len;
+    b->len += 2 + len;
+    b->count++;
+    b->urgent |= sealed->urgency == RECORD_URGENT;
+    tree_leaf_hash(log->digest, span_make(at + 2, len), hash);
+    tree_append(&log->tree, hash, hashes_emit, log->hashes);
+}
+
+void batch_add_event(struct audit_log *log, const struct record_event *event)
+{
+    struct sealed sealed = {
+        .is_event = true,
+        .urgency = RECORD_LAZY,
+        .wall_ms = clock_wall_ns() / NS_PER_MS,
+        .mono_ns = clock_mono_ns(),
+        .event = *event,
+    };
+    if (batch_has_room(log))
+        batch_add(log, &sealed);
+}
+
+static void put_commit(struct audit_log *log)
+{
+    struct commit commit = {
+        .first = log->batch.before.size,
+        .count = log->batch.count,
+        .wall_ns = clock_wall_ns(),
+        .mono_ns = clock_mono_ns(),
+    };
+    tree_root(&log->tree, commit.root);
+    memcpy(commit.boot, log->boot, sizeof commit.boot);
+    frame_commit_put(&commit, log->batch.bytes + log->batch.len);
+    log->batch.len += FRAME_COMMIT_BYTES;
+    int64_t wall_minus_mono = commit.wall_ns - (int64_t)commit.mono_ns;
+    int64_t step = wall_minus_mono - log->wall_minus_mono_ns;
+    if (step > (int64_t)NS_PER_S || step < -(int64_t)NS_PER_S)
+        log->clock_step_ms = step / (int64_t)NS_PER_MS;
+    log->wall_minus_mono_ns = wall_minus_mono;
+}
+
+/* One write: what is short of it is a failure of the disk, not something to be tried again on the same file. */
+static enum err write_and_sync(struct audit_log *log, char *why, size_t cap)
+{
+    const struct batch_out *b = &log->batch;
+    log->replaced = false;
+    if (log->segment.fd < 0) {
+        snprintf(why, cap, "no segment can be written");
+        return ERR_IO;
+    }
+    ssize_t put;
+    do {
+        errno = 0;
+        put = log->io->write(log->segment.fd, b->bytes, b->len);
+    } while (put < 0 && errno == EINTR);
+    if (put < 0 || (size_t)put != b->len) {
+        snprintf(why, cap, "writing a segment: %s", errno == 0 ? "the disk is full" : strerror(errno));
+        return ERR_IO;
+    }
+    if (log->io->datasync(log->segment.fd) != 0) {
+        snprintf(why, cap, "syncing a segment: %s", strerror(errno));
+        return ERR_IO;
+    }
+    log->replaced = !segment_file_is_ours(log);
+    if (log->replaced) {
+        snprintf(why, cap, "the segment was removed or replaced by somebody else");
+        return ERR_IO;
+    }
+    return ERR_NONE;
+}
+
+static void set_busy(struct audit_log *log, uint64_t since)
+{
+    for (size_t i = 0; i < log->desk_count; i++)
+        desk_set_busy_since(log->desks[i].desk, since);
+}
+
+static void forget(struct batch_out *b)
+{
+    b->len = 0;
+    b->count = 0;
+    b->urgent = false;
+}
+
+static void release(struct audit_log *log)
+{
+    envs_settle(&log->ledger.envs);
+    atomic_store_explicit(&log->entries, log->tree.size, memory_order_release);
+    atomic_fetch_add_explicit(&log->commits, 1, memory_order_relaxed);
+    for (size_t i = 0; i < log->desk_count; i++) {
+        struct desk_slot *slot = &log->desks[i];
+        desk_commit(slot->desk);
+        if (slot->notify != NULL && desk_is_waiting(slot->desk))
+            slot->notify(slot->arg);
+    }
+}
+
+static void take_back(struct audit_log *log)
+{
+    log->tree = log->batch.before;
+    hashes_rollback(log->hashes, log->tree.size);
+    envs_revert(&log->ledger.envs);
+    for (size_t i = 0; i < log->desk_count; i++)
+        desk_rewind(log->desks[i].desk);
+}
+
+enum trouble batch_trouble(const struct audit_log *log)
+{
+    return log->replaced ? TROUBLE_REPLACED : TROUBLE_SEGMENT;
+}
+
+enum err batch_commit(struct audit_log *log, char *why, size_t cap)
+{
+    struct batch_out *b = &log->batch;
+    if (b->count == 0)
+        return ERR_NONE;
+    put_commit(log);
+    uint64_t begun = clock_mono_ns();
+    set_busy(log, begun);
+    enum err err = write_and_sync(log, why, cap);
+    uint64_t ended = clock_mono_ns();
+    set_busy(log, 0);
+    if (ended - begun > STALL_NS)
+        log->stall_ns = ended - begun;
+    log->last_commit_ns = begun;
+    if (err == ERR_NONE) {
+        log->segment.bytes += b->len;
+        log->window_count += b->count;
+        release(log);
+    } else {
+        take_back(log);
+    }
+    forget(b);
+    return err;
+}

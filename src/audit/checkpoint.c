@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "log_private.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* A line that was written in part would spoil the file for every later one. */
+static enum err append_log(struct audit_log *log, struct span text)
+{
+    enum err err = io_write_all(log->checkpoints_fd, text);
+    if (err == ERR_NONE && log->io->datasync(log->checkpoints_fd) != 0)
+        err = ERR_IO;
+    if (err == ERR_NONE) {
+        log->checkpoints_bytes += text.len;
+        return ERR_NONE;
+    }
+    int error = errno;
+    if (ftruncate(log->checkpoints_fd, (off_t)log->checkpoints_bytes) != 0)
+        errno = error;
+    return err;
+}
+
+static enum err prove(struct audit_log *log, const struct tree_head *head, uint8_t (*proof)[DIGEST_BYTES],
+                      size_t *count)
+{
+    struct tree_head last;
+    signer_last(log->signer, &last);
+    *count = 0;
+    if (last.size == 0 || last.size >= head->size)
+        return ERR_NONE; /* the signer itself refuses a smaller or another tree */
+    struct tree_source source = hashes_source(log->hashes, log->digest);
+    return tree_prove_consistency(&source, last.size, head->size, proof, count);
+}
+
+/* Only what is durable is ever signed: the caller has no batch in hand. */
+enum err checkpoint_write(struct audit_log *log)
+{
+    struct tree_head head = {.size = log->tree.size};
+    uint8_t proof[TREE_PROOF_MAX][DIGEST_BYTES], signature[ED25519_SIGNATURE_BYTES];
+    char text[NOTE_TEXT_MAX];
+    size_t count = 0;
+    tree_root(&log->tree, head.root);
+    enum err err = prove(log, &head, proof, &count);
+    if (err != ERR_NONE)
+        return err;
+    struct outbuf o = outbuf_make(text, sizeof text);
+    note_body(log->origin, &head, &o);
+    err = signer_sign(log->signer, &head, proof[0], count, outbuf_written(&o), signature);
+    if (err != ERR_NONE)
+        return err;
+    outbuf_char(&o, '\n');
+    note_sign_line(&log->key, signature, &o);
+    struct span note = outbuf_written(&o);
+    outbuf_char(&o, '\n');
+    err = append_log(log, outbuf_written(&o));
+    if (err == ERR_NONE)
+        err = io_replace_file(log->dir, "checkpoint", note, 0644);
+    if (err != ERR_NONE)
+        return err;
+    log->signed_head = head;
+    log->last_checkpoint_ns = clock_mono_ns();
+    atomic_store_explicit(&log->signed_size, head.size, memory_order_release);
+    return ERR_NONE;
+}

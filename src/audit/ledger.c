@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ledger.h"
+
+#include "open_flows.h"
+
+void ledger_init(struct ledger *l)
+{
+    *l = (struct ledger){0};
+    envs_init(&l->envs);
+}
+
+void ledger_free(struct ledger *l)
+{
+    envs_free(&l->envs);
+    flows_free(&l->open);
+}
+
+static enum ledger_finding event_entry(struct ledger *l, const struct leaf_facts *facts)
+{
+    l->stopped = facts->event == EVENT_LOG_STOPPED;
+    if (facts->event == EVENT_LOG_STARTED)
+        l->sessions++;
+    if (facts->event == EVENT_OPEN_FLOWS) {
+        uint8_t id[FLOW_ID_BYTES];
+        struct span rest = leaf_text(facts->unmapped, OPEN_FLOWS_KEY);
+        while (open_flows_next(&rest, id))
+            l->lost += flows_take(&l->open, id);
+    }
+    return LEDGER_FINE;
+}
+
+static enum ledger_finding flow_entry(struct ledger *l, uint64_t index, const struct leaf_facts *facts)
+{
+    l->stopped = false;
+    if (facts->kind == LEAF_ATTEMPT) {
+        l->attempts++;
+        if (facts->allowed && flows_put(&l->open, facts->flow, index, l->sessions) != ERR_NONE)
+            return LEDGER_NO_MEMORY;
+    } else if (facts->kind == LEAF_OUTCOME) {
+        l->outcomes++;
+        if (!flows_take(&l->open, facts->flow))
+            return LEDGER_NO_ATTEMPT;
+    }
+    return LEDGER_FINE;
+}
+
+enum ledger_finding ledger_entry(struct ledger *l, uint64_t index, struct span leaf, struct leaf_facts *out_facts)
+{
+    if (!leaf_scan(leaf, out_facts) || out_facts->sequence != index)
+        return LEDGER_MALFORMED;
+    enum ledger_finding numbers = LEDGER_FINE;
+    if (out_facts->has_tenant) {
+        struct env *env = envs_find(&l->envs, out_facts->tenant);
+        if (env == NULL)
+            return LEDGER_NO_MEMORY;
+        if (out_facts->env_seq != env->last + 1)
+            numbers = LEDGER_GAP;
+        env->last = env->settled = out_facts->env_seq;
+    }
+    enum ledger_finding rest =
+        out_facts->kind == LEAF_EVENT ? event_entry(l, out_facts) : flow_entry(l, index, out_facts);
+    return rest != LEDGER_FINE ? rest : numbers;
+}
+
+uint64_t ledger_forgotten(const struct ledger *l)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < l->open.cap; i++)
+        count += l->open.rows[i].used && l->open.rows[i].session < l->sessions;
+    return count;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log from inside. Everything here belongs to the writer thread once it runs, and to main before that and after;
+ * what other threads read is atomic or under `status_lock`.
+ */
+#ifndef AUDIT_LOG_PRIVATE_H
+#define AUDIT_LOG_PRIVATE_H
+
+#include "audit/log.h"
+#include "hashes.h"
+#include "io.h"
+#include "leaf.h"
+#include "ledger.h"
+#include "note.h"
+#include "segments.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define DESKS_MAX       256
+#define BATCH_BYTES     (1u << 20)
+#define NS_PER_MS       1000000u
+#define NS_PER_S        1000000000u
+#define LAZY_NS         (50u * NS_PER_MS)
+#define STALL_NS        (2u * NS_PER_S)
+#define CHECKPOINT_NS   NS_PER_S
+#define IDLE_NS         (60ull * NS_PER_S) /* heartbeat, and a checkpoint without anything new */
+#define UNSIGNED_MAX_NS (10ull * NS_PER_S)
+#define RETRY_NS        NS_PER_S
+#define SEGMENT_AGE_NS  (3600ull * NS_PER_S)
+
+/* Why the gate is closed; the first that is not over keeps it closed. */
+enum trouble {
+    TROUBLE_NONE,
+    TROUBLE_SEGMENT, /* the segment is poisoned: a new one is needed */
+    TROUBLE_REPLACED, /* somebody removed or replaced the segment: it is put back */
+    TROUBLE_SPACE,   /* the next segment has no room */
+    TROUBLE_SIGNER,  /* nothing was signed for too long, or the signer refuses */
+};
+
+struct desk_slot {
+    struct desk *desk;
+    desk_wake_fn *notify;
+    void *arg;
+};
+
+struct segment_file {
+    int fd; /* -1: none that may be written */
+    int read_fd;
+    uint64_t first, bytes, opened_ns;
+    uint64_t device, inode;
+};
+
+struct batch_out {
+    uint8_t *bytes;
+    size_t len;
+    uint32_t count;
+    bool urgent;
+    uint64_t oldest_ns;
+    struct tree before; /* the tree without it */
+};
+
+struct audit_log {
+    char origin[AUDIT_ORIGIN_MAX + 1];
+    char vkey[NOTE_VKEY_MAX];
+    char log_json_hash[2 * DIGEST_BYTES + 1];
+    struct note_key key;
+    struct signer *signer;
+    const struct audit_io *io;
+    size_t desk_ring_bytes;
+    uint64_t segment_bytes, reserve_bytes;
+    int dir, segments_dir, hashes_dir, blobs_dir, quarantine_dir, keys_dir, lock_fd, reserve_fd;
+    int checkpoints_fd;
+    uint64_t checkpoints_bytes;
+
+    uint8_t boot[16];
+    struct digest *digest;
+    struct tree tree;
+    struct hashes *hashes;
+    struct leaf_context leaf;
+    struct ledger ledger; /* its environments go on; its open flows are for the first entries */
+    struct segment_file segment;
+    struct batch_out batch;
+    struct tree_head signed_head;
+
+    char torn_file[80]; /* what recovery cut; empty: nothing */
+    uint64_t torn_bytes, rebuilt_hashes;
+    uint8_t torn_hash[DIGEST_BYTES];
+
+    struct desk_slot desks[DESKS_MAX];
+    size_t desk_count;
+    int wake_fd;
+    pthread_t thread;
+    bool running;
+    _Atomic bool stop;
+
+    enum trouble trouble;
+    bool closed_recorded; /* the gate_closed entry is durable */
+    int64_t closed_wall_ns;
+    uint64_t closed_mono_ns, retry_ns;
+    bool want_rotated;
+    bool replaced; /* the last commit failed because the segment is not ours any more */
+    uint64_t stall_ns; /* of a commit that took too long; recorded by the next one */
+    int64_t clock_step_ms;
+
+    uint64_t last_commit_ns, window_ns, window_count, rate;
+    uint64_t last_checkpoint_ns, unsigned_since_ns, last_heartbeat_ns;
+    int64_t wall_minus_mono_ns;
+
+    _Atomic uint64_t entries, signed_size, commits, refused;
+    pthread_mutex_t status_lock;
+    char gate_why[160];
+};
+
+/* logdir.c: the directory and its small files. */
+enum audit_start logdir_open(struct audit_log *log, const struct audit_log_options *options, char *message, size_t cap);
+void logdir_close(struct audit_log *log);
+enum audit_start start_refused(enum audit_start result, char *message, size_t cap, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* recover.c */
+enum audit_start recover(struct audit_log *log, char *message, size_t cap);
+
+/* segment_file.c */
+/* A new segment at the end of the tree takes the place of the present one. */
+MUST_CHECK enum err segment_file_begin(struct audit_log *log);
+MUST_CHECK enum err segment_file_continue(struct audit_log *log, uint64_t first, uint64_t bytes);
+/* The entries of a segment that was removed or replaced are put back under its name. */
+MUST_CHECK enum err segment_file_restore(struct audit_log *log);
+void segment_file_abandon(struct audit_log *log);
+void segment_file_close(struct audit_log *log);
+bool segment_file_is_ours(const struct audit_log *log);
+
+/* batch.c */
+bool batch_has_room(const struct audit_log *log);
+void batch_add(struct audit_log *log, const struct sealed *sealed);
+void batch_add_event(struct audit_log *log, const struct record_event *event);
+/* Writes, syncs, releases. On failure everything is as before the batch and `why` says what happened. */
+MUST_CHECK enum err batch_commit(struct audit_log *log, char *why, size_t cap);
+/* After a failure of batch_commit(): which trouble it is. */
+enum trouble batch_trouble(const struct audit_log *log);
+
+/* checkpoint.c */
+MUST_CHECK enum err checkpoint_write(struct audit_log *log);
+
+/* gate.c */
+void gate_close(struct audit_log *log, enum trouble trouble, const char *why);
+void gate_try_open(struct audit_log *log);
+void gate_add_stall(struct audit_log *log);
+
+/* events.c: entries that the log writes about itself. */
+MUST_CHECK enum err events_started(struct audit_log *log);
+void events_stopped(struct audit_log *log);
+void events_heartbeat(struct audit_log *log);
+void events_pending(struct audit_log *log); /* rotated, clock step, stall */
+
+/* writer.c */
+void *writer_main(void *arg);
+void writer_wake(void *arg);
+MUST_CHECK enum err writer_drain(struct audit_log *log);
+
+/* For tests: the calls through which the log reaches its disk. Before audit_log_start(). */
+void audit_log_use_io(struct audit_log *log, const struct audit_io *io);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The writer thread: takes records from the desks, commits them in groups, signs, and mends. */
+#include "log_private.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RATE_WINDOW_NS (100u * NS_PER_MS)
+#define PACE_LOW_NS    NS_PER_MS
+#define PACE_HIGH_NS   (5u * NS_PER_MS)
+#define RATE_LOW       10000u
+#define RATE_HIGH      20000u
+
+void writer_wake(void *arg)
+{
+    struct audit_log *log = arg;
+    uint64_t one = 1;
+    /* A full counter means that the wake-up is on its way already. */
+    if (write(log->wake_fd, &one, sizeof one) < 0)
+        errno = 0;
+}
+
+/* Takes what the desks hold, as far as the batch has room; false if there was nothing. */
+static bool fill(struct audit_log *log)
+{
+    struct sealed sealed;
+    bool any = false;
+    for (size_t i = 0; i < log->desk_count; i++) {
+        while (batch_has_room(log) && desk_read(log->desks[i].desk, &sealed)) {
+            batch_add(log, &sealed);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void measure_rate(struct audit_log *log, uint64_t now)
+{
+    uint64_t elapsed = now - log->window_ns;
+    if (elapsed < RATE_WINDOW_NS)
+        return;
+    log->rate = log->window_count * NS_PER_S / elapsed;
+    log->window_count = 0;
+    log->window_ns = now;
+}
+
+/* Least time between two commits: 1 ms below 10,000 records a second, sliding to 5 ms above 20,000. */
+static uint64_t pace(uint64_t rate)
+{
+    if (rate <= RATE_LOW)
+        return PACE_LOW_NS;
+    if (rate >= RATE_HIGH)
+        return PACE_HIGH_NS;
+    return PACE_LOW_NS + (PACE_HIGH_NS - PACE_LOW_NS) * (rate - RATE_LOW) / (RATE_HIGH - RATE_LOW);
+}
+
+static void sleep_until(uint64_t mono_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(mono_ns / NS_PER_S), .tv_nsec = (long)(mono_ns % NS_PER_S)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+        continue;
+}
+
+static bool is_due(const struct audit_log *log, uint64_t now)
+{
+    const struct batch_out *b = &log->batch;
+    if (b->count == 0)
+        return false;
+    return b->urgent || !batch_has_room(log) || atomic_load(&log->stop) || now >= b->oldest_ns + LAZY_NS;
+}
+
+static void commit(struct audit_log *log)
+{
+    char why[160];
+    uint64_t now = clock_mono_ns();
+    measure_rate(log, now);
+    uint64_t earliest = log->last_commit_ns + pace(log->rate);
+    if (now < earliest && batch_has_room(log) && !atomic_load(&log->stop)) {
+        sleep_until(earliest);
+        fill(log);
+    }
+    if (batch_commit(log, why, sizeof why) != ERR_NONE)
+        gate_close(log, batch_trouble(log), why);
+}
+
+static void rotate(struct audit_log *log, uint64_t now)
+{
+    const struct segment_file *s = &log->segment;
+    bool full = s->bytes >= log->segment_bytes;
+    bool old = s->bytes > 0 && now - s->opened_ns > SEGMENT_AGE_NS;
+    if (log->trouble != TROUBLE_NONE || s->fd < 0 || (!full && !old))
+        return;
+    if (segment_file_begin(log) == ERR_NONE)
+        log->want_rotated = true;
+    else
+        gate_close(log, TROUBLE_SPACE, errno == ENOSPC ? "the disk is full" : "the next segment cannot be made");
+}
+
+static void checkpoint(struct audit_log *log, uint64_t now)
+{
+    bool news = log->signed_head.size != log->tree.size;
+    uint64_t due = log->last_checkpoint_ns + (news ? CHECKPOINT_NS : IDLE_NS);
+    if (log->tree.size == 0 || now < due || log->trouble == TROUBLE_SIGNER)
+        return;
+    enum err err = checkpoint_write(log);
+    if (err == ERR_NONE) {
+        log->unsigned_since_ns = 0;
+        return;
+    }
+    log->last_checkpoint_ns = now; /* try again in a second */
+    if (log->unsigned_since_ns == 0)
+        log->unsigned_since_ns = now;
+    if (err == ERR_CORRUPT)
+        gate_close(log, TROUBLE_SIGNER, "the signer refuses: the tree does not extend the one it signed");
+    else if (now - log->unsigned_since_ns > UNSIGNED_MAX_NS)
+        gate_close(log, TROUBLE_SIGNER, "nothing could be signed for ten seconds");
+}
+
+/* What is done between batches, when no record is in hand. */
+static void housekeeping(struct audit_log *log)
+{
+    uint64_t now = clock_mono_ns();
+    rotate(log, now);
+    gate_try_open(log);
+    if (log->segment.fd < 0)
+        return;
+    events_pending(log);
+    if (log->batch.count == 0)
+        checkpoint(log, now);
+    if (now - log->last_heartbeat_ns >= IDLE_NS)
+        events_heartbeat(log);
+}
+
+static uint64_t next_wake(const struct audit_log *log)
+{
+    if (log->segment.fd < 0)
+        return log->retry_ns;
+    uint64_t at = log->last_heartbeat_ns + IDLE_NS;
+    uint64_t sign = log->last_checkpoint_ns + (log->signed_head.size != log->tree.size ? CHECKPOINT_NS : IDLE_NS);
+    uint64_t lazy = log->batch.oldest_ns + LAZY_NS;
+    if (sign < at && log->batch.count == 0)
+        at = sign;
+    if (log->batch.count > 0 && lazy < at)
+        at = lazy;
+    if (log->trouble != TROUBLE_NONE && log->retry_ns < at)
+        at = log->retry_ns;
+    return at;
+}
+
+static void flag_desks(struct audit_log *log, bool sleeping)
+{
+    for (size_t i = 0; i < log->desk_count; i++) {
+        if (sleeping && log->batch.count > 0)
+            desk_set_dozing(log->desks[i].desk);
+        else
+            desk_set_sleeping(log->desks[i].desk, sleeping);
+    }
+}
+
+static void rest(struct audit_log *log)
+{
+    flag_desks(log, true);
+    /* Whoever published before the flag was up did not see it: look once more. */
+    bool found = log->segment.fd >= 0 && fill(log);
+    uint64_t now = clock_mono_ns(), at = next_wake(log);
+    if (!found && !atomic_load(&log->stop) && at > now) {
+        uint64_t wait_ns = at - now;
+        struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
+        struct pollfd event = {.fd = log->wake_fd, .events = POLLIN};
+        uint64_t count;
+        if (ppoll(&event, 1, &timeout, NULL) > 0 && read(log->wake_fd, &count, sizeof count) < 0)
+            errno = 0;
+    }
+    flag_desks(log, false);
+}
+
+void *writer_main(void *arg)
+{
+    struct audit_log *log = arg;
+    while (!atomic_load(&log->stop)) {
+        if (log->segment.fd >= 0)
+            fill(log);
+        bool due = is_due(log, clock_mono_ns());
+        if (due)
+            commit(log);
+        if (log->batch.count == 0)
+            housekeeping(log);
+        if (!due)
+            rest(log);
+    }
+    return NULL;
+}
+
+enum err writer_drain(struct audit_log *log)
+{
+    char why[160];
+    if (log->segment.fd < 0) {
+        log->retry_ns = 0;
+        gate_try_open(log);
+    }
+    do {
+        if (log->segment.fd < 0)
+            return ERR_IO;
+        if (batch_commit(log, why, sizeof why) != ERR_NONE)
+            return ERR_IO;
+    } while (fill(log));
+    events_pending(log);
+    events_stopped(log);
+    if (batch_commit(log, why, sizeof why) != ERR_NONE)
+        return ERR_IO;
+    return checkpoint_write(log);
+}

@@ -11,14 +11,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
+import ocsf  # noqa: E402
 from lab import Lab, netns  # noqa: E402
 from lab.lab import base_folder  # noqa: E402
 from lab.proxy import usable_binary  # noqa: E402
-
-try:
-    import ocsf
-except ImportError:
-    ocsf = None
 
 
 def pytest_configure(config):
@@ -42,7 +38,7 @@ def pytest_runtest_makereport(item, call):
 
 
 def checker():
-    return ocsf.problems if ocsf is not None else None
+    return ocsf.problems
 
 
 @pytest.fixture(scope="session")

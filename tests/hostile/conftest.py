@@ -11,15 +11,11 @@ for folder in (HERE, HERE.parent / "e2e"):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
+import ocsf  # noqa: E402
 from lab import Lab, netns  # noqa: E402
 from lab.lab import base_folder  # noqa: E402
 from lab.proxy import usable_binary  # noqa: E402
 from rows import Site  # noqa: E402
-
-try:
-    import ocsf
-except ImportError:
-    ocsf = None
 
 
 def pytest_configure(config):
@@ -48,7 +44,7 @@ def binary():
 
 @pytest.fixture(scope="module")
 def lab(binary):
-    one = Lab(binary=binary, checker=ocsf.problems if ocsf is not None else None)
+    one = Lab(binary=binary, checker=ocsf.problems)
     yield one
     one.close()
 

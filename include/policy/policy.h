@@ -58,6 +58,12 @@ struct span policy_environment_id(const struct policy *policy, size_t index);
 /* The texts that made it, environment file then egress file (empty if none): kept beside the audit log. */
 struct span policy_source_text(const struct policy *policy, size_t index);
 
+/* Versions of the libraries that this room runs with, and of the data that it carries. */
+const char *policy_yaml_version(void);
+const char *policy_pcre2_version(void);
+const char *policy_idn2_version(void);
+const char *policy_psl_version(void);
+
 /* ---- asking ---- */
 
 enum door { DOOR_CONNECT, DOOR_HTTP, DOOR_SOCKS5, DOOR_TLS, DOOR_PLAIN };

@@ -141,13 +141,11 @@ static struct finding_of judge_address(const struct place_in *in, const struct i
     /* Behind the translator the inner address is where the bytes arrive: it may be one of ours. */
     if (translated && is_own(in->question, &judged))
         return refuse(REASON_SELF, RULE_BUILTIN_ADDRESS, 0);
-    struct finding_of found = judge_range(in, &judged);
-    if (found.reason != REASON_ALLOWED)
-        return found;
+    /* Of a pinned host only what lies inside the pins is looked at further. */
     const struct host_entry *entry = in->standing->entry;
-    if (entry != NULL && entry->pinned && !is_pinned(entry, addr))
+    if (entry != NULL && entry->pinned && !is_pinned(entry, addr) && address_classify(&judged)->lift != LIFT_NOTHING)
         return refuse(REASON_ADDRESS, RULE_PIN, in->standing->entry_index);
-    return found;
+    return judge_range(in, &judged);
 }
 
 /* ---- the stage ---- */

@@ -24,12 +24,6 @@ static void end(struct teller *t)
     t->fn(t->arg, &t->line);
 }
 
-static void say(struct teller *t, const char *section, enum rule_kind kind, uint32_t index, const char *text)
-{
-    outbuf_text(begin(t, section, kind, index), text);
-    end(t);
-}
-
 /* ---- what is allowed ---- */
 
 static void door_ports(const struct policy *p, struct outbuf *out)
@@ -149,10 +143,7 @@ static void tell_groups(struct teller *t)
         const struct host_entry *entry = entry_of(p, host->text);
         outbuf_text(out, entry != NULL && entry->has_ports ? "  as its egress.hosts entry says"
                                                            : "  443 (CONNECT, SOCKS5, TLS), 80 (HTTP)");
-        if (host->tier > 1) {
-            outbuf_text(out, "; can be written to: ");
-            outbuf_span(out, host->why);
-        }
+        outbuf_text(out, host->tier > 1 ? "  (takes uploads)" : "");
         end(t);
     }
 }
@@ -256,11 +247,12 @@ static void tell_limits(struct teller *t)
 void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg)
 {
     struct teller t = {.policy = policy, .fn = fn, .arg = arg};
-    if (policy->limited)
-        say(&t, "config.networking.type", RULE_UNRESTRICTED, 0, "limited: what is listed, nothing else");
-    else
-        say(&t, "config.networking.type", RULE_UNRESTRICTED, 0,
-            "unrestricted: every name and public address that is not denied");
+    const char *section = "config.networking.type";
+    struct outbuf *type = begin(&t, section, RULE_UNRESTRICTED, 0);
+    outbuf_text(type, policy->limited ? "limited: what is listed, nothing else"
+                                      : "unrestricted: every name and public address that is not denied");
+    memcpy(t.line.rule.id, section, strlen(section) + 1);
+    end(&t);
     tell_allowed(&t);
     tell_entries(&t);
     tell_mcp(&t);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "idn.h"
 
+#include "policy/policy.h"
+
 #include "base/text.h"
 
 #include <idn2.h>
@@ -25,4 +27,9 @@ enum err idn_to_hostname(struct span text, struct hostname *out, const char **ou
     idn2_free(ascii);
     *out_why = "its A-label form is not a host name";
     return err;
+}
+
+const char *policy_idn2_version(void)
+{
+    return idn2_check_version(NULL);
 }

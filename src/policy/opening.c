@@ -10,6 +10,7 @@ struct opening {
     const struct decision *decision;
     const struct ipaddr *address; /* NULL if none is known */
     struct outbuf *out;
+    const struct host_entry *known; /* the entry of this very host, if it has one */
     char host[TARGET_TEXT_MAX];
 };
 
@@ -40,9 +41,16 @@ static void sentence_with_place(struct opening *o, const char *before)
     line(o, "");
 }
 
-/* "egress:\n  hosts:\n    - {host: NAME" and what follows. */
+/* "egress:\n  hosts:\n    - {host: NAME" and what follows. A host has one entry: keys for one that is there go into it. */
 static void entry(struct opening *o, const char *keys)
 {
+    if (o->known != NULL) {
+        text(o, "# in the entry of this host, ");
+        text(o, o->known->place.file);
+        text(o, ":");
+        outbuf_u64(o->out, o->known->place.line);
+        line(o, ", which keeps its other keys");
+    }
     line(o, "egress:");
     line(o, "  hosts:");
     text(o, "    - {host: \"");
@@ -102,11 +110,11 @@ static bool port_is_usual(const struct opening *o)
     return ports_have(ports, o->question->target->port);
 }
 
-static void say_ports(struct opening *o, const struct host_entry *known)
+static void say_ports(struct opening *o)
 {
     entry(o, ", ports: [");
-    if (known != NULL && known->has_ports)
-        ports_print(&known->ports, o->out);
+    if (o->known != NULL && o->known->has_ports)
+        ports_print(&o->known->ports, o->out);
     else
         ports_print(door_is_http(o->question->door) ? &o->policy->http_ports : &o->policy->connect_ports, o->out);
     text(o, ", ");
@@ -162,11 +170,7 @@ static void open_port(struct opening *o)
         line(o, "]\n  blocked_ports_replace: true");
         return;
     }
-    struct standing standing;
-    standing_find(o->policy, o->question->target, &standing);
-    if (standing.entry != NULL && standing.entry->wild)
-        standing.entry = NULL; /* a line for this host alone is smaller than a wider wildcard */
-    say_ports(o, standing.entry);
+    say_ports(o);
 }
 
 static void open_method(struct opening *o)
@@ -260,7 +264,11 @@ static bool open_tls(struct opening *o)
 void policy_opening(const struct policy *policy, const struct question *question, const struct decision *decision,
                     const struct ipaddr *address, struct outbuf *out)
 {
-    struct opening o = {policy, question, decision, address, out, {0}};
+    struct opening o = {policy, question, decision, address, out, NULL, {0}};
+    struct standing standing;
+    standing_find(policy, question->target, &standing);
+    /* A line for this host alone is smaller than a wider wildcard. */
+    o.known = standing.entry != NULL && !standing.entry->wild ? standing.entry : NULL;
     target_format_host(question->target, o.host);
     if (decision->verdict == VERDICT_ALLOW || open_tls(&o))
         return;

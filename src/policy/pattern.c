@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "pattern.h"
 
+#include "policy/policy.h"
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdalign.h>
@@ -137,4 +139,13 @@ enum pattern_answer pattern_match(const struct pattern *pattern, const struct ho
     if (rc == PCRE2_ERROR_NOMATCH)
         return PATTERN_NO;
     return rc >= 0 ? PATTERN_YES : PATTERN_ERROR;
+}
+
+const char *policy_pcre2_version(void)
+{
+    /* PCRE2 tells it only into memory of the caller's. */
+    static _Thread_local char version[64];
+    if (version[0] == '\0' && pcre2_config(PCRE2_CONFIG_VERSION, NULL) <= (int)sizeof version)
+        pcre2_config(PCRE2_CONFIG_VERSION, version);
+    return version;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "suffix.h"
 
+#include "policy/policy.h"
+
 #include <libpsl.h>
 
 enum suffix_class suffix_classify(const struct hostname *domain)
@@ -17,4 +19,9 @@ enum suffix_class suffix_classify(const struct hostname *domain)
     if (psl_is_public_suffix2(psl, domain->bytes, PSL_TYPE_PRIVATE | PSL_TYPE_NO_STAR_RULE) != 0)
         return SUFFIX_SHARED;
     return SUFFIX_NONE;
+}
+
+const char *policy_psl_version(void)
+{
+    return psl_get_version();
 }

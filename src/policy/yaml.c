@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tree.h"
 
+#include "policy/policy.h"
+
 #include <yaml.h>
 
 struct level {
@@ -346,4 +348,9 @@ enum err yaml_read(struct arena *arena, const char *file, struct span text, uint
     }
     *out = r.root;
     return r.invalid ? ERR_INVALID : ERR_NONE;
+}
+
+const char *policy_yaml_version(void)
+{
+    return yaml_get_version_string();
 }

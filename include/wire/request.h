@@ -55,6 +55,8 @@ struct request {
     bool has_host;             /* a Host field was there */
     bool host_has_port;
     struct target host;        /* canonical, when has_host and not in origin form */
+    bool framing_padded;       /* around the value of a Content-Length or Transfer-Encoding stands more white space
+                                * than one SP before it */
     size_t head_bytes;         /* of the buffer, with the empty line */
     size_t header_count;
     struct header headers[REQUEST_HEADERS_MAX];
@@ -87,9 +89,9 @@ enum feed { FEED_MORE, FEED_DONE, FEED_BAD };
  * Checked here, so that no caller can forget it: the form fits the method; the target is canonical (else
  * REASON_TARGET); exactly one Host in HTTP/1.1 and at most one in 1.0 (else REASON_MALFORMED), whose name equals the
  * target's and whose port, if it has one, equals the target's (else REASON_MISMATCH); a field whose name with '_' or
- * '.' read as '-' equals content-length, transfer-encoding or host but is not spelled so is REASON_MALFORMED. CONNECT
- * with Content-Length or Transfer-Encoding is REASON_MALFORMED (RFC 9110 9.3.6 gives its content no meaning). Unknown
- * methods are parsed (METHOD_UNKNOWN); policy refuses them.
+ * '.' read as '-', and with none of these at its ends, equals content-length, transfer-encoding or host but is not
+ * spelled so is REASON_MALFORMED. CONNECT with Content-Length or Transfer-Encoding is REASON_MALFORMED (RFC 9110 9.3.6
+ * gives its content no meaning). Unknown methods are parsed (METHOD_UNKNOWN); policy refuses them.
  */
 enum feed request_feed(struct request_parser *parser, struct span so_far, const struct request_limits *limits,
                        struct request *out, enum reason *out_reason);

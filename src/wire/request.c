@@ -2,6 +2,7 @@
 #include "wire/request.h"
 
 #include "base/assert.h"
+#include "fields.h"
 #include "request_fields.h"
 #include "request_line.h"
 
@@ -18,19 +19,6 @@ enum phase {
 };
 
 enum step { STEP_ON, STEP_HEAD_DONE, STEP_BAD };
-
-static bool is_token(uint8_t c)
-{
-    /* RFC 9110 5.6.2, one bit a byte. */
-    static const uint32_t token[8] = {0, 0x03ff6cfa, 0xc7fffffe, 0x57ffffff, 0, 0, 0, 0};
-    return (token[c >> 5] >> (c & 31) & 1) != 0;
-}
-
-/* RFC 9110 5.5: visible bytes, obs-text, space and tab. */
-static bool is_value(uint8_t c)
-{
-    return (c >= 0x20 && c != 0x7f) || c == '\t';
-}
 
 static enum step bad(enum reason reason, enum reason *out)
 {
@@ -90,14 +78,14 @@ static enum step request_line_byte(struct request_parser *p, uint8_t c, uint32_t
         return STEP_ON;
     }
     p->phase = PHASE_METHOD;
-    return is_token(c) ? STEP_ON : bad(REASON_MALFORMED, out);
+    return field_is_token(c) ? STEP_ON : bad(REASON_MALFORMED, out);
 }
 
 /* One byte of a field line that is neither CR nor LF. */
 static enum step field_byte(struct request_parser *p, uint8_t c, const struct request_limits *limits, enum reason *out)
 {
     if (p->phase == PHASE_VALUE)
-        return is_value(c) ? STEP_ON : bad(REASON_MALFORMED, out);
+        return field_is_value(c) ? STEP_ON : bad(REASON_MALFORMED, out);
     if (p->phase == PHASE_FIELD) {
         if (p->lines == limits->header_lines)
             return bad(REASON_HEAD, out);
@@ -107,7 +95,7 @@ static enum step field_byte(struct request_parser *p, uint8_t c, const struct re
         p->phase = PHASE_VALUE;
         return STEP_ON;
     }
-    return is_token(c) ? STEP_ON : bad(REASON_MALFORMED, out);
+    return field_is_token(c) ? STEP_ON : bad(REASON_MALFORMED, out);
 }
 
 /* Everything that can go wrong is found at the byte where it goes wrong: that makes the result the same for any split,
@@ -137,7 +125,7 @@ static enum step step(struct request_parser *p, struct span so_far, uint32_t at,
 static uint32_t skip_value(const struct request_parser *p, struct span so_far, uint32_t at, size_t end)
 {
     if (p->phase == PHASE_VALUE && !p->after_cr)
-        while (at < end && is_value(so_far.data[at]))
+        while (at < end && field_is_value(so_far.data[at]))
             at++;
     return at;
 }

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "forward_drop.h"
+
+/* FNV-1a over the name as servers may read it: look-alikes share a hash. */
+static uint64_t hash_name(struct span name)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    name = field_core(name);
+    for (size_t i = 0; i < name.len; i++)
+        hash = (hash ^ field_folded(name.data[i])) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* The first place whose hash is not below this one, or `count`. */
+static size_t place_of(const struct nominated *n, uint64_t hash)
+{
+    size_t low = 0;
+    size_t high = n->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (n->hash[middle] < hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void add_name(struct nominated *n, struct span name)
+{
+    uint64_t hash = hash_name(name);
+    size_t at = place_of(n, hash);
+    memmove(n->hash + at + 1, n->hash + at, (n->count - at) * sizeof n->hash[0]);
+    n->hash[at] = hash;
+    n->marked[n->count++] = false;
+}
+
+static void mark_options(struct nominated *n, struct span value)
+{
+    struct span option;
+    while (field_next_element(&value, &option)) {
+        uint64_t hash = hash_name(option);
+        size_t at = place_of(n, hash);
+        if (at < n->count && n->hash[at] == hash)
+            n->marked[at] = true;
+    }
+}
+
+void nominated_read(struct nominated *n, struct fields fields)
+{
+    n->count = 0;
+    if (fields_find(fields, "connection") == NULL)
+        return;
+    for (size_t i = 0; i < fields.count; i++)
+        add_name(n, fields.headers[i].name);
+    for (size_t i = 0; i < fields.count; i++)
+        if (span_equal_fold(fields.headers[i].name, span_text("connection")))
+            mark_options(n, fields.headers[i].value);
+}
+
+bool nominated_has(const struct nominated *n, struct span name)
+{
+    uint64_t hash = hash_name(name);
+    size_t at = place_of(n, hash);
+    return at < n->count && n->hash[at] == hash && n->marked[at];
+}
+
+static bool reads_as_one_of(struct span name, const char *const *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (field_reads_as(name, fields[i]))
+            return true;
+    return false;
+}
+
+bool drop_from_both(struct span name)
+{
+    static const char *const fields[] = {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-authentication-info",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "content-length",
+        "upgrade",
+        "http2-settings",
+    };
+    return reads_as_one_of(name, fields, sizeof fields / sizeof fields[0]);
+}
+
+bool drop_from_request(struct span name)
+{
+    static const char *const fields[] = {"host", "expect", "forwarded", "x-forwarded", "x-real-ip"};
+    struct span prefix = span_text("x-forwarded-");
+    struct span core = field_core(name);
+    if (core.len > prefix.len && field_reads_as(span_first(core, prefix.len - 1), "x-forwarded") &&
+        field_folded(core.data[prefix.len - 1]) == '-')
+        return true;
+    return reads_as_one_of(name, fields, sizeof fields / sizeof fields[0]);
+}

@@ -26,7 +26,8 @@ def rows(port):
         *[Row(f"P-06-{p}", f"allowed.test:{p}".encode(), "R-PORT")
           for p in (1, 21, 22, 25, 53, 80, 110, 143, 443, 465, 853, 3128, 3306, 5432, 6379, 8080, 8443, 9090, 65535)
           if p != port],
-        *[Row(f"P-06-denied-{p}", f"denied.test:{p}".encode(), "R-PORT") for p in (22, 3306, 5432, 8443)],
+        *[Row(f"P-06-denied-{p}", f"denied.test:{p}".encode(), "R-PORT") for p in (22, 3306, 5432)],
+        Row("P-06-denied-8443", b"denied.test:8443", "R-PORT", also=("R-HOST",), why="no rule sets ports for this name"),
         Row("P-06-any-literal", b"11.22.33.44:22", "R-PORT", also=("R-LIT",), why="the port comes first"),
     ]
 

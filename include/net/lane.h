@@ -46,10 +46,17 @@ struct lane {
     uint64_t ceiling; /* stop when bytes_out reaches it; 0: none. Never passed by a byte */
     struct lane_chunk *chunk;
     struct lane_pipe *pipe;
+    const struct lane *opposite; /* see lane_pair(); else NULL */
     bool eof, done, bulk;
 };
 
 void lane_open(struct lane *lane, struct port *from, struct port *to, uint64_t ceiling);
+
+/*
+ * Says that two open lanes are the two directions of one relay, whose owner closes both ports when both lanes are done.
+ * Whichever is done last then leaves its shutdown to that close: a system call less.
+ */
+void lane_pair(struct lane *a, struct lane *b);
 
 /* Bytes that were read before the lane existed: they go first and unchanged. Counted in bytes_in. ERR_NO_MEMORY. */
 MUST_CHECK enum err lane_preload(struct lane *lane, struct relay_pool *pool, struct span bytes);

@@ -58,4 +58,7 @@ void resolver_cancel(struct lookup *lookup);
 /* Queries that left since the start. */
 uint64_t resolver_sent(const struct resolver *resolver);
 
+/* Version of the DNS library. */
+const char *resolver_library_version(void);
+
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns_channel.h"
 
+#include "net/resolver.h"
+
 #include "base/assert.h"
 #include "base/digest.h"
 #include "loop_impl.h"
@@ -442,4 +444,9 @@ uint64_t dns_channel_sent(const struct dns_channel *channel)
 uint64_t dns_channel_born_ms(const struct dns_channel *channel)
 {
     return channel->born_ms;
+}
+
+const char *resolver_library_version(void)
+{
+    return ares_version(NULL);
 }

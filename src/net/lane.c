@@ -9,6 +9,12 @@ void lane_open(struct lane *lane, struct port *from, struct port *to, uint64_t c
     *lane = (struct lane){.from = from, .to = to, .ceiling = ceiling};
 }
 
+void lane_pair(struct lane *a, struct lane *b)
+{
+    a->opposite = b;
+    b->opposite = a;
+}
+
 uint64_t lane_held(const struct lane *lane)
 {
     return lane->bytes_in - lane->bytes_out;
@@ -167,7 +173,9 @@ static enum reading read_some(struct lane *lane, struct relay_pool *pool)
 static enum lane_result lane_finish(struct lane *lane)
 {
     lane->done = true;
-    port_shutdown_write(lane->to);
+    if (lane->opposite == NULL || !lane->opposite->done) {
+        port_shutdown_write(lane->to);
+    }
     return LANE_DONE;
 }
 

@@ -11,8 +11,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define BACKLOG  4096 /* the kernel takes net.core.somaxconn if that is less */
-#define PAUSE_MS 100
+#define BACKLOG         4096 /* the kernel takes net.core.somaxconn if that is less */
+#define PAUSE_MS        100
+#define USED_UP_TO_GROW 3
 /*
  * A connection is handed over with its first bytes, so that it can be read before the first wait. Who sends nothing is
  * handed over when the SYN-ACK has been repeated once, after about a second, and is counted and timed like everybody.
@@ -26,6 +27,8 @@ struct listener {
     int fd;
     int reserve_fd; /* given up to accept and close what cannot be served when descriptors run out; -1: none */
     unsigned batch;
+    unsigned allowance; /* accepted at the next event */
+    unsigned used_up;   /* events in a row that took all of it */
     bool is_unix;
     bool stopped;
     accept_fn *fn;
@@ -178,16 +181,32 @@ static bool accept_one(struct listener *listener)
     return false;
 }
 
+/*
+ * As many at an event as there usually are: asking for one more would only hear EAGAIN, and who is left is an event of
+ * the next turn. It grows when a few events in a row were used up.
+ */
+static void learn_allowance(struct listener *listener, unsigned count)
+{
+    if (count < listener->allowance) {
+        listener->allowance = count > 0 ? count : 1;
+        listener->used_up = 0;
+    } else if (++listener->used_up == USED_UP_TO_GROW) {
+        listener->allowance = listener->batch / 2 < count ? listener->batch : count * 2;
+        listener->used_up = 0;
+    }
+}
+
 static void listener_event(struct watch *watch, uint32_t events)
 {
     struct listener *listener = (struct listener *)(void *)((char *)watch - offsetof(struct listener, watch));
 
+    unsigned count = 0;
+
     (void)events;
-    for (unsigned i = 0; i < listener->batch && !listener->stopped; i++) {
-        if (!accept_one(listener)) {
-            break;
-        }
+    while (count < listener->allowance && !listener->stopped && accept_one(listener)) {
+        count++;
     }
+    learn_allowance(listener, count);
 }
 
 enum err listener_start(struct loop *loop, int fd, unsigned batch, accept_fn *fn, void *arg, struct listener **out)
@@ -206,6 +225,7 @@ enum err listener_start(struct loop *loop, int fd, unsigned batch, accept_fn *fn
                                   .fd = fd,
                                   .reserve_fd = reserve(),
                                   .batch = batch,
+                                  .allowance = 1,
                                   .is_unix = sa.ss_family == AF_UNIX,
                                   .fn = fn,
                                   .arg = arg};

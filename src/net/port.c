@@ -11,7 +11,10 @@
  *    if the socket is ready by then). So an end, an error or an urgent mark is either in an event that we have seen, or
  *    in one that will still come and set `readable` again.
  *
- * If one of these was ever seen, or nobody said that it is TCP, only EAGAIN counts: that end may lie behind the bytes.
+ * If one of these was ever seen, or nobody said that it is TCP, EAGAIN or the end counts: it may lie behind the bytes.
+ *
+ * Where an event said that the peer has ended (EPOLLRDHUP and no error), a short read proves even more: the end comes
+ * after the last byte, so nothing but the end is left, and the next read says so without a system call.
  *
  * A send that takes less than it was given has met the full buffer (the kernel notes that somebody waits for space), so
  * it clears `writable` at once. splice(2) may also stop where a pipe has no free slots or at a signal: there EAGAIN alone
@@ -37,8 +40,11 @@ struct raw_port {
     struct port port;
     struct loop *loop;
     struct watch watch;
-    bool short_is_drained; /* TCP, and nothing but bytes was ever reported */
-    bool end_seen;         /* an end or an error was reported */
+    bool is_tcp;
+    bool urgent_seen; /* EPOLLPRI was reported: a short read proves nothing */
+    bool end_seen;    /* an end or an error was reported */
+    bool error_seen;  /* it was an error */
+    bool at_end;      /* everything up to the peer's end was read */
 };
 
 static struct raw_port *raw(struct port *port)
@@ -65,8 +71,25 @@ static enum port_io writing_failed(struct port *port)
     return PORT_RESET;
 }
 
+static void short_read(struct raw_port *r)
+{
+    if (!r->is_tcp || r->urgent_seen) {
+        return;
+    }
+    if (!r->end_seen) {
+        r->port.readable = false;
+    } else if (!r->error_seen) {
+        r->at_end = true;
+    }
+}
+
 static enum port_io raw_recv(struct port *port, void *buf, size_t len, size_t *out_n)
 {
+    struct raw_port *r = raw(port);
+
+    if (r->at_end) {
+        return PORT_EOF;
+    }
     ssize_t n = recv(port->fd, buf, len, 0);
 
     if (n < 0) {
@@ -75,8 +98,8 @@ static enum port_io raw_recv(struct port *port, void *buf, size_t len, size_t *o
     if (n == 0) {
         return PORT_EOF;
     }
-    if ((size_t)n < len && raw(port)->short_is_drained) {
-        port->readable = false;
+    if ((size_t)n < len) {
+        short_read(r);
     }
     *out_n = (size_t)n;
     return PORT_OK;
@@ -98,6 +121,9 @@ static enum port_io raw_send(struct port *port, const void *buf, size_t len, siz
 
 static enum port_io raw_splice_in(struct port *port, int pipe_fd, size_t len, size_t *out_n)
 {
+    if (raw(port)->at_end) {
+        return PORT_EOF;
+    }
     ssize_t n = splice(port->fd, NULL, pipe_fd, NULL, len, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
     if (n < 0) {
@@ -175,7 +201,8 @@ static void raw_event(struct watch *watch, uint32_t events)
     bool news = (readable && !r->port.readable) || (writable && !r->port.writable);
 
     r->end_seen = r->end_seen || (events & EVENTS_END) != 0;
-    r->short_is_drained = r->short_is_drained && (events & (EVENTS_END | EPOLLPRI)) == 0;
+    r->error_seen = r->error_seen || (events & EPOLLERR) != 0;
+    r->urgent_seen = r->urgent_seen || (events & EPOLLPRI) != 0;
     r->port.readable = r->port.readable || readable;
     r->port.writable = r->port.writable || writable;
     if (news && r->port.wake != NULL) {
@@ -212,7 +239,7 @@ enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, p
 void port_raw_is_tcp(struct port *port)
 {
     ASSERT(port->ops == &raw_ops);
-    raw(port)->short_is_drained = !raw(port)->end_seen;
+    raw(port)->is_tcp = true;
 }
 
 int port_raw_error(const struct port *port)

@@ -475,6 +475,37 @@ static void test_preload_of_nothing(void **state)
     relay_end(&r);
 }
 
+/* The lane that ends last leaves the end to the owner's close. */
+static void test_paired_lanes(void **state)
+{
+    (void)state;
+    struct relay r;
+    char byte;
+
+    relay_begin(&r, 0, 0, false);
+    lane_pair(&r.up, &r.down);
+    assert_int_equal(shutdown(r.origin, SHUT_WR), 0);
+    UNTIL(r.loop, r.down.done);
+    assert_int_equal(read(r.client, &byte, 1), 0); /* the first one passes it on */
+    assert_int_equal(write(r.client, "last", 4), 4);
+    assert_int_equal(shutdown(r.client, SHUT_WR), 0);
+    UNTIL(r.loop, r.up_result == LANE_DONE);
+    assert_int_equal(r.down_result, LANE_DONE);
+    assert_int_equal(drain_fd(r.origin), 4);
+    assert_int_equal(recv(r.origin, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    port_close(r.b, false);
+    assert_int_equal(recv(r.origin, &byte, 1, MSG_DONTWAIT), 0);
+    lane_close(&r.up, r.pool);
+    lane_close(&r.down, r.pool);
+    port_close(r.a, false);
+    close(r.client);
+    close(r.origin);
+    loop_turn(r.loop, 0);
+    loop_free(r.loop);
+    relay_pool_free(r.pool);
+}
+
 /* A port that never runs dry: only the budget ends the run. */
 static unsigned fake_reads;
 
@@ -590,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_preload_goes_first),
         cmocka_unit_test(test_preload_larger_than_the_buffer_and_ceiling),
         cmocka_unit_test(test_preload_of_nothing),
+        cmocka_unit_test(test_paired_lanes),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_busy_lanes_take_turns),
         cmocka_unit_test(test_chunks),

@@ -219,7 +219,7 @@ static void test_silence(void **state)
     assert_int_equal(asked.answers.result, DNS_TIMEOUT);
     assert_int_equal(asked.answers.count, 0);
     assert_int_equal(asked.answers.queries_sent, 2);
-    assert_in_range(lab_now_ms() - since, 39, 900);
+    assert_in_range(lab_now_ms() - since, 39, 4000);
     bench_end(&b); /* the queries are still under way */
 }
 
@@ -340,7 +340,7 @@ static void test_late_family_goes_to_the_cache(void **state)
     bench_begin(&b, &(struct resolver_options){0});
     assert_int_equal(ask(&b, "slow.test", 5000, &asked), ERR_AGAIN);
     UNTIL(b.loop, asked.calls == 1);
-    assert_in_range(lab_now_ms() - since, 49, 1500);
+    assert_in_range(lab_now_ms() - since, 49, 4500);
     assert_int_equal(asked.answers.result, DNS_OK);
     assert_int_equal(asked.answers.count, 1);
     assert_true(ipaddr_equal(&asked.answers.addresses[0], &four));
@@ -581,13 +581,14 @@ static void test_environment_is_ignored(void **state)
     unsetenv("EVENT_NOEPOLL");
 }
 
-/* A lost question is repeated. */
+/* A lost question is repeated, whatever the environment says of repeating. */
 static void test_repeats(void **state)
 {
     (void)state;
     struct bench b;
     struct asked asked;
 
+    assert_int_equal(setenv("RES_OPTIONS", "retry:1", 1), 0);
     bench_begin(&b, &(struct resolver_options){0});
     b.dns->mute = true;
     assert_int_equal(ask(&b, "a.test", 5000, &asked), ERR_AGAIN);
@@ -597,6 +598,7 @@ static void test_repeats(void **state)
     check_both(&asked.answers);
     assert_int_equal(asked.answers.queries_sent, 4);
     bench_end(&b);
+    unsetenv("RES_OPTIONS");
 }
 
 static void test_options(void **state)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reader: entries of a log directory in order, up to the last commit, without a lock. For tail, query and export.
+ * Beside a running daemon an entry may be seen while its batch is still being synced; nothing is checked but framing.
  */
 #ifndef AUDIT_READER_H
 #define AUDIT_READER_H

@@ -12,6 +12,7 @@
 struct verify_options {
     const char *dir;
     const char *vkey; /* a verifier key line the caller trusts, or NULL: the directory's own is used, and said so */
+    const char *pinned; /* file of an older checkpoint that the caller kept elsewhere, or NULL */
     void (*progress)(void *arg, uint64_t entries); /* NULL: none */
     void *progress_arg;
 };

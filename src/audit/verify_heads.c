@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io.h"
+#include "logdir.h"
+#include "verify_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool read_key(struct verify *v)
+{
+    char text[NOTE_VKEY_MAX];
+    size_t len = 0;
+    struct verify_report *r = v->report;
+    if (v->options->vkey != NULL) {
+        if (note_key_parse(span_text(v->options->vkey), &v->key) == ERR_NONE)
+            return true;
+        verify_finding(r, VERIFY_FAILED, "the verifier key that was given is not one");
+        return false;
+    }
+    int keys = openat(v->dir, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    enum err err = keys < 0 ? ERR_NOT_FOUND : io_read_file(keys, "log.vkey", text, sizeof text, &len);
+    if (keys >= 0)
+        close(keys);
+    if (err == ERR_NONE)
+        err = note_key_parse(span_make(text, len), &v->key);
+    if (err != ERR_NONE) {
+        verify_finding(r, VERIFY_TAMPERED, "keys/log.vkey is missing or broken (%s)", err_text(err));
+        return false;
+    }
+    v->key_is_ours = true;
+    return true;
+}
+
+static bool add_head(struct published *p, const struct tree_head *head)
+{
+    if ((p->count & (p->count - 1)) == 0) {
+        size_t room = p->count == 0 ? 1 : 2 * p->count;
+        struct tree_head *more = realloc(p->heads, room * sizeof *more);
+        if (more == NULL)
+            return false;
+        p->heads = more;
+    }
+    p->heads[p->count++] = *head;
+    return true;
+}
+
+static bool take_checkpoint(struct verify *v, const struct checkpoint *c)
+{
+    struct published *p = &v->published;
+    struct verify_report *r = v->report;
+    unsigned long long size = c->head.size;
+    if (!note_checkpoint_check(c, &v->key)) {
+        verify_finding(r, VERIFY_TAMPERED, "checkpoints.log: the signature of the checkpoint of size %llu is wrong",
+                       size);
+        return false;
+    }
+    if (p->count > 0 && c->head.size < p->heads[p->count - 1].size) {
+        verify_finding(r, VERIFY_ROLLBACK, "checkpoints.log: size %llu was signed after size %llu", size,
+                       (unsigned long long)p->heads[p->count - 1].size);
+        return false;
+    }
+    if (!add_head(p, &c->head)) {
+        verify_finding(r, VERIFY_FAILED, "no memory");
+        return false;
+    }
+    return true;
+}
+
+static bool parse_log(struct verify *v, struct span rest)
+{
+    while (rest.len > 0) {
+        struct checkpoint c;
+        size_t len = 0;
+        enum err err = note_checkpoint_parse(rest, &c, &len);
+        if (err == ERR_AGAIN || (err == ERR_NONE && len == rest.len)) {
+            verify_remark(v->report, "checkpoints.log ends inside a checkpoint: a write was cut short");
+            return true;
+        }
+        if (err != ERR_NONE || rest.data[len] != '\n') {
+            verify_finding(v->report, VERIFY_TAMPERED, "checkpoints.log has lines that are no checkpoint, after %zu",
+                           v->published.count);
+            return false;
+        }
+        if (!take_checkpoint(v, &c))
+            return false;
+        rest = span_from(rest, len + 1);
+    }
+    return true;
+}
+
+static bool read_log(struct verify *v)
+{
+    struct stat st;
+    int fd = openat(v->dir, "checkpoints.log", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return true;
+    uint8_t *text = NULL;
+    size_t len = 0;
+    bool done = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (done && st.st_size > 0) {
+        text = malloc((size_t)st.st_size);
+        done = text != NULL;
+        while (done && len < (size_t)st.st_size) {
+            ssize_t got = read(fd, text + len, (size_t)st.st_size - len);
+            if (got <= 0)
+                break;
+            len += (size_t)got;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+    if (!done)
+        verify_finding(v->report, VERIFY_FAILED, "checkpoints.log cannot be read");
+    done = done && parse_log(v, span_make(text, len));
+    free(text);
+    return done;
+}
+
+/* `checkpoint` is renamed into place after its line in checkpoints.log is durable: it is one of them. */
+static bool read_current(struct verify *v, struct tree_head *out)
+{
+    char text[NOTE_TEXT_MAX];
+    size_t len = 0, covered = 0;
+    struct checkpoint c;
+    enum err err = io_read_file(v->dir, "checkpoint", text, sizeof text, &len);
+    if (err == ERR_NOT_FOUND)
+        return true;
+    if (err == ERR_NONE)
+        err = note_checkpoint_parse(span_make(text, len), &c, &covered);
+    if (err != ERR_NONE || covered != len) {
+        verify_finding(v->report, VERIFY_TAMPERED, "checkpoint is not a checkpoint (%s)", err_text(err));
+        return false;
+    }
+    if (!note_checkpoint_check(&c, &v->key)) {
+        verify_finding(v->report, VERIFY_TAMPERED, "checkpoint: its signature is wrong for the key %s", v->key.origin);
+        return false;
+    }
+    *out = c.head;
+    return true;
+}
+
+static bool read_pinned(struct verify *v)
+{
+    char text[NOTE_TEXT_MAX];
+    size_t len = 0, covered = 0;
+    struct checkpoint c;
+    if (v->options->pinned == NULL)
+        return true;
+    enum err err = io_read_file(AT_FDCWD, v->options->pinned, text, sizeof text, &len);
+    if (err == ERR_NONE)
+        err = note_checkpoint_parse(span_make(text, len), &c, &covered);
+    if (err != ERR_NONE || !note_checkpoint_check(&c, &v->key)) {
+        verify_finding(v->report, VERIFY_FAILED, "%s is no checkpoint signed with this key", v->options->pinned);
+        return false;
+    }
+    v->pinned = c.head;
+    v->has_pinned = true;
+    v->pinned_seen = c.head.size == 0;
+    return true;
+}
+
+static bool current_is_published(const struct verify *v, const struct tree_head *current)
+{
+    for (size_t i = v->published.count; i-- > 0;)
+        if (v->published.heads[i].size == current->size)
+            return memcmp(v->published.heads[i].root, current->root, DIGEST_BYTES) == 0;
+    return false;
+}
+
+/* Heads before segments: what is appended meanwhile lies behind them and is reported as not signed yet. */
+bool verify_read_heads(struct verify *v)
+{
+    struct tree_head current = {0};
+    uint8_t hash[DIGEST_BYTES];
+    struct verify_report *r = v->report;
+    enum err err = logdir_read_origin(v->dir, v->origin, hash);
+    if (err != ERR_NONE) {
+        verify_finding(r, err == ERR_NOT_FOUND ? VERIFY_UNAVAILABLE : VERIFY_TAMPERED, "log.json: %s", err_text(err));
+        return false;
+    }
+    struct outbuf o = outbuf_make(v->log_json_hash, sizeof v->log_json_hash - 1);
+    outbuf_hex(&o, span_make(hash, sizeof hash));
+    if (!read_key(v) || !read_pinned(v))
+        return false;
+    if (strcmp(v->key.origin, v->origin) != 0) {
+        verify_finding(r, VERIFY_TAMPERED, "the key is of %s, the directory is the log of %s", v->key.origin,
+                       v->origin);
+        return false;
+    }
+    if (!read_current(v, &current) || !read_log(v))
+        return false;
+    if (current.size > 0 && !current_is_published(v, &current)) {
+        verify_finding(r, VERIFY_TAMPERED, "checkpoint (size %llu) is not in checkpoints.log",
+                       (unsigned long long)current.size);
+        return false;
+    }
+    if (v->published.count > 0)
+        r->signed_size = v->published.heads[v->published.count - 1].size;
+    return true;
+}
+
+void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t size)
+{
+    struct published *p = &v->published;
+    for (; p->at < p->count && p->heads[p->at].size <= size; p->at++) {
+        const struct tree_head *head = &p->heads[p->at];
+        if (head->size != size || memcmp(head->root, commit->root, DIGEST_BYTES) != 0)
+            verify_finding(v->report, VERIFY_TAMPERED,
+                           "the first %llu entries are not those that were signed in checkpoints.log",
+                           (unsigned long long)head->size);
+    }
+    if (v->has_pinned && v->pinned.size == size)
+        v->pinned_seen = memcmp(v->pinned.root, commit->root, DIGEST_BYTES) == 0;
+}
+
+void verify_heads_end(struct verify *v, uint64_t size)
+{
+    struct verify_report *r = v->report;
+    unsigned long long have = size;
+    if (r->signed_size > size) {
+        r->has_first_bad = true;
+        r->first_bad = size;
+        verify_finding(r, VERIFY_TAMPERED, "%llu entries were signed, the segments hold %llu: the newest are missing",
+                       (unsigned long long)r->signed_size, have);
+    } else if (r->signed_size > 0 && r->result != VERIFY_TAMPERED) {
+        verify_proven(r, "the first %llu entries are those that were signed, in %zu checkpoints of %s",
+                      (unsigned long long)r->signed_size, v->published.count, v->origin);
+    }
+    if (v->has_pinned && !v->pinned_seen)
+        verify_finding(r, VERIFY_ROLLBACK, "the pinned checkpoint of size %llu is not in this log: rollback or fork",
+                       (unsigned long long)v->pinned.size);
+    else if (v->has_pinned)
+        verify_proven(r, "nothing was removed or changed since the pinned checkpoint of size %llu",
+                      (unsigned long long)v->pinned.size);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of verification share. */
+#ifndef AUDIT_VERIFY_PRIVATE_H
+#define AUDIT_VERIFY_PRIVATE_H
+
+#include "audit/log.h"
+#include "audit/verify.h"
+#include "ledger.h"
+#include "note.h"
+#include "walk.h"
+
+struct published {
+    struct tree_head *heads; /* of checkpoints.log, in its order */
+    size_t count, at;        /* at: the next one whose size was not reached yet */
+};
+
+struct verify {
+    const struct verify_options *options;
+    struct verify_report *report;
+    int dir;
+    char origin[AUDIT_ORIGIN_MAX + 1];
+    char log_json_hash[2 * DIGEST_BYTES + 1];
+    struct note_key key;
+    bool key_is_ours; /* from the directory: proves nothing about who signed */
+    struct published published;
+    struct tree_head pinned;
+    bool has_pinned, pinned_seen;
+    struct ledger ledger;
+    struct digest *digest;
+    struct commit before; /* the commit record before the present one; count 0: none */
+    int64_t first_unsigned_ns; /* wall clock of the first commit behind the last checkpoint; 0: none */
+    uint64_t gaps, strangers, missing_blobs, silences;
+};
+
+void verify_proven(struct verify_report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void verify_unproven(struct verify_report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Says what is wrong and makes the result as bad as `result`, unless it is worse already. */
+void verify_finding(struct verify_report *r, enum verify_result result, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Worth saying, without a verdict. */
+void verify_remark(struct verify_report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* verify_heads.c: keys, checkpoints.log, checkpoint, the pinned one; false when it cannot go on. */
+bool verify_read_heads(struct verify *v);
+void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t size);
+void verify_heads_end(struct verify *v, uint64_t size);
+
+/* verify_entries.c: hooks of the walk. */
+bool verify_entry(void *arg, uint64_t index, struct span leaf);
+bool verify_commit(void *arg, const struct commit *commit, const struct tree *tree);
+
+#endif

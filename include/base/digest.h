@@ -47,6 +47,9 @@ MUST_CHECK enum err base64_decode(struct span text, uint8_t *out, size_t cap, si
 /* Random bytes of the operating system's generator; ends the process if there are none. */
 void random_bytes(void *out, size_t len);
 
+/* Version of the library that does the work, "OpenSSL 3.0.x …". */
+const char *digest_library_version(void);
+
 /* Wipes a secret so that the compiler cannot leave it out. */
 void secret_wipe(void *data, size_t len);
 

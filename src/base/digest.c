@@ -287,3 +287,8 @@ void secret_wipe(void *data, size_t len)
 {
     OPENSSL_cleanse(data, len);
 }
+
+const char *digest_library_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION);
+}

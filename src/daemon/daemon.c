@@ -159,14 +159,20 @@ static size_t ring_bytes(const struct daemon *daemon)
 /* The log, main's desk and one desk a worker. */
 static int open_audit(struct daemon *daemon)
 {
-    char why[512] = "";
-    enum err err = signer_open(daemon->place.signer_dir, NULL, &daemon->signer, why, sizeof why);
+    char why[512] = "", origin[AUDIT_ORIGIN_MAX + 1];
+    enum err err = audit_log_default_origin(daemon->place.audit_dir, origin);
+    if (err != ERR_NONE) {
+        log_error("the audit log has no readable name", "dir=%s why=%s", daemon->place.audit_dir, err_text(err));
+        return 1;
+    }
+    err = signer_open(daemon->place.signer_dir, origin, &daemon->signer, why, sizeof why);
     if (err != ERR_NONE) {
         log_error("the signer refuses to start", "dir=%s why=%s", daemon->place.signer_dir, why);
         return 1;
     }
     struct audit_log_options options = {
         .dir = daemon->place.audit_dir,
+        .origin = origin,
         .signer = daemon->signer,
         .desk_ring_bytes = ring_bytes(daemon),
     };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * loop: one worker's event loop over libevent (epoll), with a wheel of timers, a run queue and an inbox. Everything
- * but loop_post() and loop_quit() belongs to the loop's thread.
+ * loop: one worker's event loop over epoll, with libevent's base as a part of it, a wheel of timers, a run queue and an
+ * inbox. Everything but loop_post(), loop_quit() and loop_wake() belongs to the loop's thread.
  *
  * A turn: wait for events and call them back → timers → inbox → run queue (each item at most once a turn) → end of the turn
  * (graveyard). Nothing is freed inside a callback of its own: the dead wait for the end of the turn.
@@ -16,7 +16,8 @@ struct event_base;
 struct loop;
 
 MUST_CHECK enum err loop_new(struct loop **out);
-void loop_free(struct loop *loop); /* NULL is allowed */
+/* Ports, dials, timers and run items must have ended; messages that were not delivered stay their senders'. NULL is allowed. */
+void loop_free(struct loop *loop);
 
 /* Runs until loop_quit(). */
 void loop_run(struct loop *loop);
@@ -25,6 +26,7 @@ void loop_quit(struct loop *loop);
 
 uint64_t loop_now_ms(const struct loop *loop); /* monotonic, read once a turn */
 struct wheel *loop_wheel(struct loop *loop);
+/* For events on descriptors and signals. Timers of libevent are not served: a deadline is a struct timer. */
 struct event_base *loop_base(struct loop *loop);
 
 /* Work for the end of this turn, or of the next when it is queued from the run queue itself: a lane whose budget is

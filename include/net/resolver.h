@@ -19,7 +19,7 @@ struct answers {
     enum dns_result result; /* DNS_OK if there is an address */
     uint8_t count;
     struct ipaddr addresses[ANSWERS_MAX];
-    uint32_t queries_sent; /* that left for this lookup; 0: all from the cache */
+    uint32_t queries_sent; /* that left for this lookup; 0: all from the cache, or by the queries of another lookup */
 };
 
 struct resolver;
@@ -33,12 +33,12 @@ struct resolver_server {
 
 struct resolver_options {
     const struct resolver_server *servers; /* count 0: name servers of /etc/resolv.conf, nothing else of it */
-    size_t server_count;
-    uint32_t cache_entries;  /* 0: 4096 */
-    uint32_t ttl_max_s;      /* 0: 300 */
-    uint32_t negative_ttl_s; /* longest for NXDOMAIN and NODATA; 0: 30; failures are never cached */
-    uint32_t pending_max;    /* lookups under way; 0: 4096 */
-    uint32_t second_family_ms; /* how long the second family is awaited after the first; 0: 50 */
+    size_t server_count;                   /* at most 8, or ERR_INVALID */
+    uint32_t cache_entries;                /* 0: 4096 */
+    uint32_t ttl_max_s;                    /* 0: 300 */
+    uint32_t negative_ttl_s;               /* longest for NXDOMAIN and NODATA; 0: 30; failures are never cached */
+    uint32_t pending_max;                  /* lookups under way; 0: 4096 */
+    uint32_t second_family_ms;             /* how long the second family is awaited after the first; 0: 50 */
 };
 
 MUST_CHECK enum err resolver_new(struct loop *loop, const struct resolver_options *options, struct resolver **out);
@@ -48,7 +48,8 @@ void resolver_free(struct resolver *resolver); /* NULL is allowed; no lookup may
  * ERR_NONE: *out is filled at once, from the cache. ERR_AGAIN: *out_lookup is under way and `fn` will be called once,
  * never from inside this call. ERR_TOO_BIG: pending_max reached. ERR_CLOSED: no server can be asked. The whole answer
  * is given when both families are there, or second_family_ms after the first, or at timeout_ms (DNS_TIMEOUT if nothing
- * came). What comes later goes to the cache only. Equal names under way share their queries.
+ * came). The first family is the first that has an address: one that has none lets the other one take its time. What
+ * comes later goes to the cache only. Equal names under way share their queries.
  */
 MUST_CHECK enum err resolver_lookup(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms,
                                     lookup_fn *fn, void *arg, struct answers *out, struct lookup **out_lookup);

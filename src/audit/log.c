@@ -120,8 +120,7 @@ enum err audit_log_stop(struct audit_log *log)
         writer_wake(log);
         pthread_join(log->thread, NULL);
         log->running = false;
-        err = writer_drain(log);
-        if (hashes_flush(log->hashes) != ERR_NONE && err == ERR_NONE)
+        if (writer_drain(log) != ERR_NONE || hashes_flush(log->hashes) != ERR_NONE)
             err = ERR_IO;
         /* Gives back what was reserved behind the end; a file that may only be appended to keeps it. */
         if (log->segment.fd >= 0 && ftruncate(log->segment.fd, (off_t)log->segment.bytes) != 0)

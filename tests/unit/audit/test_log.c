@@ -230,7 +230,7 @@ static void a_start_is_refused(void **state)
         {"rm -rf ../signer/state",                                                 AUDIT_START_ROLLBACK, "state is missing"      },
         {"rm -rf ../signer",                                                       AUDIT_START_ROLLBACK, "another key"           },
         {"rm log.json",                                                            AUDIT_START_TAMPERED, "no log.json"           },
-        {"printf 'x\\ny\\nz\\n\\n' >> checkpoints.log",                                                AUDIT_START_TAMPERED, "no checkpoint"         },
+        {"printf 'x\\ny\\nz\\n\\n' >> checkpoints.log",                            AUDIT_START_TAMPERED, "no checkpoint"         },
         {"truncate -s 0 segments/*",                                               AUDIT_START_TAMPERED, "were signed"           },
         {"rm segments/*",                                                          AUDIT_START_TAMPERED, "were signed"           },
         {"rm segments/* checkpoint checkpoints.log",                               AUDIT_START_ROLLBACK, "rolled back"           },

@@ -18,6 +18,7 @@ X(DIAL,     step_dial,     "connection",              N,                NONE,   
 X(REPLY,    step_reply,    "client writable",         L(hello_timeout), CLIENT_RESET, "200 to the client")
 X(HELLO,    step_hello,    "client readable",         L(hello_timeout), HELLO_TIME, "whole ClientHello, bounded, judged")
 X(RELAY,    step_relay,    "either side",             L(idle),          IDLE,       "kept bytes first, then both lanes")
+X(EXCHANGE, step_exchange, "either side",            L(idle),          IDLE,       "one plain HTTP request and its answer, streamed")
 X(REFUSE,   step_refuse,   "record durable, gate",    F(5000),          NONE,       "a refusal waits until the attempt record is durable")
 X(ANSWER,   step_answer,   "client writable",         F(5000),          NONE,       "the refusal is sent")
 X(LINGER,   step_linger,   "client readable",         F(2000),          NONE,       "writing side shut, what still arrives is drained unparsed")

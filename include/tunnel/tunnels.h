@@ -52,11 +52,14 @@ struct tunnel_hooks {
                             const struct tunnel_client *client, struct tunnel_who *out);
 };
 
+#define TUNNEL_VIA_TEXT 16
+
 /* What all workers share of the process. */
 struct tunnel_process {
     struct budget descriptors;
     uint64_t descriptors_max;
     uint64_t credit_max; /* bytes of audit credit an environment's share is taken from */
+    char via_id[TUNNEL_VIA_TEXT + 1]; /* our pseudonym in Via is "sallyport-" and this: random, one a process */
     unsigned share_percent; /* of descriptors and credit that one environment may hold; 100 with one environment */
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -205,6 +206,10 @@ static int make_workers(struct daemon *daemon)
         .credit_max = ring_bytes(daemon) * daemon->worker_count,
         .share_percent = 100,
     };
+    uint8_t id[TUNNEL_VIA_TEXT / 2];
+    random_bytes(id, sizeof id);
+    struct outbuf via = outbuf_make(daemon->process.via_id, sizeof daemon->process.via_id);
+    outbuf_hex(&via, span_make(id, sizeof id));
     return 0;
 }
 

@@ -7,6 +7,7 @@
  *   step_head.c    wait · head · identify · limit · hold · ask · budget
  *   step_connect.c attempt · resolve · admit · dial · reply · hello
  *   step_relay.c   relay
+ *   step_http.c    exchange: one plain HTTP request and its answer
  *   step_refuse.c  refuse · answer · linger
  *   record.c       what the audit desk is told
  */
@@ -16,6 +17,8 @@
 #include "tunnel/tunnels.h"
 
 #include "base/outbuf.h"
+#include "wire/body.h"
+#include "wire/forward.h"
 #include "wire/hello.h"
 #include "wire/redact.h"
 #include "wire/reply.h"
@@ -55,6 +58,21 @@ struct tunnel_queue {
 
 struct buffer; /* pooled, a power of two of bytes */
 
+/* One plain HTTP request and its answer, streamed. */
+struct exchange {
+    struct body request_body, response_body;
+    struct response_parser parser;
+    struct buffer *to_upstream;   /* pending: the head, then pieces of the body */
+    struct buffer *from_upstream; /* what the upstream sent and nobody took */
+    struct buffer *to_client;     /* pending: heads and pieces of the answer */
+    uint32_t to_upstream_sent, from_upstream_len, to_client_sent;
+    enum method method;
+    enum body_kind send_as;
+    bool websocket, expects, keep_client, keep_upstream;
+    bool request_done, request_cut, head_done, response_done, answered, upstream_eof;
+    uint8_t interim;              /* 1xx answers so far */
+};
+
 /* What is needed until the relay begins, and freed then. */
 struct setup {
     struct buffer *in;           /* what the client sent and nobody took */
@@ -71,6 +89,9 @@ struct setup {
     uint16_t raw_target_len;
     bool raw_target_truncated;
     char method[24];
+    char path[REDACT_TARGET_MAX]; /* redacted */
+    uint16_t path_len;
+    struct exchange http;
     struct hostname sni;         /* when the hello named one */
     uint8_t minor;
     bool head_only;
@@ -94,6 +115,9 @@ struct tunnel {
     struct decision target_decision, final_decision;
     uint64_t ticket;                          /* of the attempt record */
     uint64_t opened_ms, progress_ms, relay_from_ms, step_from_ms;
+    uint64_t attempt_ms;                      /* when the attempt under way began */
+    uint64_t http_up, http_down;              /* bytes of plain HTTP in it */
+    uint64_t upstream_generation;             /* of the book under which the upstream was last judged */
     struct flow_times times;
     uint8_t flow[FLOW_ID_BYTES];
     uint32_t dials, dns_sent;
@@ -101,6 +125,7 @@ struct tunnel {
     enum recorded recorded;
     enum waiting_for waiting_for;
     enum door door;
+    enum method method;
     enum flow_end end;
     enum first_bytes first_bytes;             /* what was judged at the hello stage */
     struct buffer *out;                       /* memory of an answer of ours, or NULL when it is a static text */
@@ -140,6 +165,7 @@ struct tunnels {
     struct buffer *free_buffers[2];
     uint32_t pooled[4];
     struct request *request;   /* scratch of one event */
+    struct response *response;
     struct hello *hello;
     uint8_t *hello_scratch;
     uint8_t entropy[1024];     /* for flow ids, refilled when used up */
@@ -190,6 +216,12 @@ struct question tunnel_question(const struct tunnel *t);
 /* Milliseconds since the last call for this tunnel: how long a step took. */
 uint32_t tunnel_lap(struct tunnel *t);
 
+/* Seals the outcome of the attempt under way, if one is due. */
+void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end);
+/* Forgets the attempt that ended, on a connection that goes on. */
+void tunnel_renew(struct tunnel *t);
+/* The relay's and exchange's timer has fired: ends the tunnel or sets it again from the last progress. */
+enum go tunnel_deadline(struct tunnel *t);
 void tunnel_wait_for(struct tunnel *t, enum waiting_for what);
 void tunnel_wait_done(struct tunnel *t);
 void tunnel_setup_drop(struct tunnel *t);
@@ -198,6 +230,17 @@ void tunnel_cancel_pending(struct tunnel *t);
 void tunnel_client_wake(struct port *port);
 /* Judges an open tunnel again under the book in force. */
 void tunnel_rejudge(struct tunnel *t);
+
+/* ---- step_http.c ---- */
+/* Prepares the forwarded head of a request that was allowed; false: no memory. */
+bool http_prepare(struct tunnel *t, const struct request *request);
+/* Why an absolute-form request cannot be forwarded, whatever the policy says; REASON_NONE: it can. */
+enum reason http_examine(struct tunnel *t, const struct request *request);
+/* True if the upstream connection at hand may serve the request that was just allowed. */
+bool http_may_reuse(struct tunnel *t);
+void http_close_upstream(struct tunnel *t);
+enum go http_finish(struct tunnel *t);
+void http_drop(struct tunnel *t);
 
 /* ---- step_head.c ---- */
 /* Reads once from the client into the setup's buffer, which grows to at most `max` bytes. */

@@ -16,7 +16,8 @@ static struct record_flow common(const struct tunnel *t, const struct decision *
         rule_id = rule->id;
     }
     struct record_flow record = {
-        .http = false,
+        .http = t->door == DOOR_HTTP,
+        .scheme = span_text(t->door == DOOR_HTTP ? "http" : ""),
         .door = span_text(door_text(t->door)),
         .listener = span_text(t->listener->name),
         .peer = t->from.peer,
@@ -48,6 +49,7 @@ void record_attempt(struct tunnel *t, const struct decision *decision)
     struct record_flow record = common(t, decision, &rule);
     record.kind = RECORD_ATTEMPT;
     record.method = span_text(s->method);
+    record.path = span_make(s->path, s->path_len);
     record.raw_target = span_make(s->raw_target, s->raw_target_len);
     record.raw_target_truncated = s->raw_target_truncated;
     record.target_generation = decision->generation;
@@ -85,11 +87,13 @@ void record_outcome(struct tunnel *t)
     struct rule rule;
     struct record_flow record = common(t, &t->final_decision, &rule);
     record.kind = RECORD_OUTCOME;
-    record.method = span_text(t->door == DOOR_CONNECT ? "CONNECT" : "");
+    record.method = span_text(t->setup != NULL ? t->setup->method : t->door == DOOR_HTTP ? "GET" : "CONNECT");
+    if (t->setup != NULL)
+        record.path = span_make(t->setup->path, t->setup->path_len);
     record.end = t->end;
-    record.bytes_up = t->up.bytes_out;
-    record.bytes_down = t->down.bytes_out;
-    record.duration_ms = tunnel_now(t) - t->opened_ms;
+    record.bytes_up = t->up.bytes_out + t->http_up;
+    record.bytes_down = t->down.bytes_out + t->http_down;
+    record.duration_ms = tunnel_now(t) - t->attempt_ms;
     record.dialled = t->dialled;
     record.dials = t->dials;
     record.dns_sent = t->dns_sent;

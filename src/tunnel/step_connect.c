@@ -14,6 +14,9 @@ enum go step_attempt(struct tunnel *t)
     if (desk_durable(desk) >= t->ticket) {
         tunnel_wait_done(t);
         t->times.durable_ms = tunnel_lap(t);
+        t->progress_ms = tunnel_now(t);
+        if (t->door == DOOR_HTTP && http_may_reuse(t))
+            return tunnel_step(t, STEP_EXCHANGE);
         return tunnel_step(t, STEP_RESOLVE);
     }
     if (t->timed_out || desk_gate_closed(desk)) {
@@ -126,7 +129,8 @@ enum go step_dial(struct tunnel *t)
     t->upstream = s->dialled.port;
     t->upstream->wake = tunnel_client_wake;
     t->upstream->owner = t;
-    return tunnel_step(t, STEP_REPLY);
+    t->progress_ms = tunnel_now(t);
+    return tunnel_step(t, t->door == DOOR_HTTP ? STEP_EXCHANGE : STEP_REPLY);
 }
 
 enum send_state { SEND_DONE, SEND_WAIT, SEND_GONE };

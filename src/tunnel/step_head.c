@@ -40,7 +40,7 @@ static enum go take_credit(struct tunnel *t)
 static enum go begin_attempt(struct tunnel *t)
 {
     flow_id(t->home, t->flow);
-    t->step_from_ms = tunnel_now(t);
+    t->step_from_ms = t->attempt_ms = tunnel_now(t);
     return tunnel_step(t, STEP_HEAD);
 }
 
@@ -54,7 +54,8 @@ enum go step_wait(struct tunnel *t)
 {
     if (t->timed_out && t->waiting_for != WAITING_CREDIT)
         return end_without_head(t);
-    if (!t->client->readable)
+    bool early = t->setup != NULL && t->setup->in_len > 0; /* the next request came with the last one */
+    if (!t->client->readable && !early)
         return GO_WAIT;
     if (t->setup == NULL) {
         t->setup = setup_get(t->home);
@@ -74,6 +75,8 @@ enum go step_wait(struct tunnel *t)
         s->in = buffer_get(t->home, 4096);
     if (s->in == NULL)
         return tunnel_turn_away(t, REASON_LIMIT);
+    if (early)
+        return begin_attempt(t);
     size_t n = 0;
     switch (port_recv(t->client, s->in->data, s->in->cap, &n)) {
     case PORT_OK:
@@ -169,13 +172,20 @@ static enum go head_done(struct tunnel *t, const struct request *request)
     if (request->form == FORM_ORIGIN)
         return answer_page(t, request);
     keep_facts(t, request, true);
+    bool same = t->target.port == request->target.port && target_same_host(&t->target, &request->target);
+    if (t->upstream != NULL && (!same || request->form != FORM_ABSOLUTE))
+        http_close_upstream(t);
     t->target = request->target;
+    t->method = request->method;
     t->times.head_ms = tunnel_lap(t);
-    if (request->form == FORM_ABSOLUTE) {
-        t->door = DOOR_HTTP;
-        return tunnel_refuse(t, REASON_METHOD_UNKNOWN, STAGE_SYNTAX);
+    t->door = request->form == FORM_ABSOLUTE ? DOOR_HTTP : DOOR_CONNECT;
+    if (t->door == DOOR_HTTP) {
+        enum reason reason = http_examine(t, request);
+        if (reason != REASON_NONE)
+            return tunnel_refuse(t, reason, STAGE_SYNTAX);
+        if (!http_prepare(t, request))
+            return tunnel_refuse(t, REASON_LIMIT, STAGE_SYNTAX);
     }
-    t->door = DOOR_CONNECT;
     s->in_len -= request->head_bytes;
     memmove(s->in->data, s->in->data + request->head_bytes, s->in_len);
     return tunnel_step(t, STEP_IDENTIFY);

@@ -47,7 +47,7 @@ static void compose_http(struct tunnel *t, const struct decision *decision, stru
 static void compose_answer(struct tunnel *t, const struct decision *decision)
 {
     const struct reason_row *row = reason_row(decision->reason);
-    bool established = t->status == 200;
+    bool established = t->door != DOOR_HTTP && t->status == 200;
     bool tls = t->setup->in_len > 0 && t->setup->in->data[0] == 22;
     bool says_http = !established && row->http_status != 0;
     bool says_alert = established && row->tls_alert != 0 && tls;
@@ -131,7 +131,7 @@ enum go step_refuse(struct tunnel *t)
         /* Without evidence not even a refusal is given: the client may try again later. */
         buffer_put(t->home, t->out);
         t->out = NULL;
-        bool established = t->status == 200;
+        bool established = t->door != DOOR_HTTP && t->status == 200;
         t->status = 503;
         enum go go = tunnel_turn_away(t, REASON_AUDIT);
         if (established)

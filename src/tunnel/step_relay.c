@@ -31,7 +31,7 @@ static uint64_t moved(const struct tunnel *t)
 }
 
 /* Deadlines are looked at when the timer fires, not at each byte: it is set again from the last progress. */
-static enum go deadline(struct tunnel *t)
+enum go tunnel_deadline(struct tunnel *t)
 {
     const struct limits *limits = tunnel_limits(t);
     uint64_t now_ms = tunnel_now(t);
@@ -49,7 +49,7 @@ static enum go deadline(struct tunnel *t)
 enum go step_relay(struct tunnel *t)
 {
     struct relay_pool *pool = t->home->o.pool;
-    if (t->timed_out && deadline(t) == GO_ENDED)
+    if (t->timed_out && tunnel_deadline(t) == GO_ENDED)
         return GO_ENDED;
     if (t->home->paused)
         return GO_WAIT; /* outcomes cannot be written: nothing is read until they can */

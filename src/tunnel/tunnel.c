@@ -61,7 +61,7 @@ struct question tunnel_question(const struct tunnel *t)
 {
     return (struct question){
         .door = t->door,
-        .method = METHOD_CONNECT,
+        .method = t->method,
         .target = &t->target,
         .generation = book_generation(t->home->book),
         .own = t->home->o.own,
@@ -103,9 +103,11 @@ enum go tunnel_step(struct tunnel *t, enum step step)
 static void check_sentences(const struct tunnel *t)
 {
     bool upstream_may_be = t->recorded != RECORDED_NOTHING && t->target_decision.verdict == VERDICT_ALLOW;
-    ASSERT(t->upstream == NULL || upstream_may_be);
-    ASSERT(t->dialled.family == 0 || upstream_may_be);
-    ASSERT(t->step != STEP_RELAY || (upstream_may_be && t->judged_hello && t->upstream != NULL));
+    bool plain = t->door == DOOR_HTTP; /* whose upstream may rest between two requests, and has no hello */
+    ASSERT(t->upstream == NULL || upstream_may_be || plain);
+    ASSERT(t->dialled.family == 0 || upstream_may_be || plain);
+    ASSERT(t->step != STEP_RELAY || (upstream_may_be && (t->judged_hello || plain) && t->upstream != NULL));
+    ASSERT(t->step != STEP_EXCHANGE || (upstream_may_be && plain && t->upstream != NULL));
     ASSERT(t->up.from == NULL || t->step == STEP_RELAY || t->step == STEP_HELLO);
     ASSERT(t->up.bytes_in == t->up.bytes_out + lane_held(&t->up));
     ASSERT(t->down.bytes_in == t->down.bytes_out + lane_held(&t->down));
@@ -185,6 +187,7 @@ void tunnel_setup_drop(struct tunnel *t)
     if (t->setup == NULL)
         return;
     tunnel_cancel_pending(t);
+    http_drop(t);
     buffer_put(t->home, t->setup->in);
     setup_put(t->home, t->setup);
     t->setup = NULL;
@@ -242,22 +245,57 @@ static void close_ports(struct tunnel *t, bool reset)
     t->upstream = t->client = NULL;
 }
 
+static enum stage stage_of(enum step step)
+{
+    if (step == STEP_RELAY || step == STEP_EXCHANGE)
+        return STAGE_RELAY;
+    return step == STEP_HELLO ? STAGE_HELLO : STAGE_DIAL;
+}
+
+void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end)
+{
+    COUNT(t->home, bytes_up, t->up.bytes_out + t->http_up);
+    COUNT(t->home, bytes_down, t->down.bytes_out + t->http_down);
+    if (t->recorded != RECORDED_ATTEMPT || !t->holds_outcome_credit)
+        return;
+    t->final_decision = own_decision(t, reason, stage_of(t->step));
+    t->end = end;
+    if (t->step == STEP_RELAY || t->step == STEP_EXCHANGE)
+        t->times.relay_ms = tunnel_lap(t);
+    record_outcome(t);
+}
+
+void tunnel_renew(struct tunnel *t)
+{
+    struct tunnel_process *process = t->home->o.process;
+    ASSERT(t->recorded == RECORDED_ALL && !t->holds_credit && t->who.tenant != NULL);
+    budget_give(&t->who.tenant->credit, t->tenant_credit);
+    if (t->holds_tunnel)
+        budget_give(&t->who.tenant->tunnels, 1);
+    budget_give(&t->who.tenant->descriptors, t->tenant_fds);
+    if (t->holds_upstream_fd)
+        budget_give(&process->descriptors, 1);
+    t->tenant_credit = t->tenant_fds = 0;
+    t->holds_tunnel = t->holds_upstream_fd = false;
+    policy_unref(t->policy);
+    t->policy = NULL;
+    t->who = (struct tunnel_who){0};
+    t->recorded = RECORDED_NOTHING;
+    t->target_decision = t->final_decision = (struct decision){0};
+    t->http_up = t->http_down = 0;
+    t->dials = t->dns_sent = 0;
+    t->status = 0;
+    t->end = FLOW_END_NONE;
+    t->times = (struct flow_times){UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+}
+
 enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool reset)
 {
     struct tunnels *home = t->home;
     ASSERT(!t->buried);
     if (t->setup != NULL)
         tunnel_cancel_pending(t);
-    if (t->recorded == RECORDED_ATTEMPT && t->holds_outcome_credit) {
-        enum stage stage = t->step == STEP_RELAY ? STAGE_RELAY : t->step == STEP_HELLO ? STAGE_HELLO : STAGE_DIAL;
-        t->final_decision = own_decision(t, reason, stage);
-        t->end = end;
-        if (t->relay_from_ms != 0)
-            t->times.relay_ms = tunnel_lap(t);
-        record_outcome(t);
-    }
-    COUNT(home, bytes_up, t->up.bytes_out);
-    COUNT(home, bytes_down, t->down.bytes_out);
+    tunnel_seal_outcome(t, reason, end);
     close_ports(t, reset);
     tunnel_setup_drop(t);
     buffer_put(home, t->out);
@@ -312,7 +350,7 @@ static bool still_allowed(struct tunnel *t, struct policy *policy, struct decisi
 
 static void revoke(struct tunnel *t, const struct decision *decision)
 {
-    if (t->step == STEP_RELAY || t->out_sent > 0) {
+    if (t->step == STEP_RELAY || t->step == STEP_EXCHANGE || t->out_sent > 0) {
         tunnel_end(t, REASON_REVOKED, FLOW_END_REFUSED, true);
         return;
     }
@@ -324,7 +362,7 @@ static void revoke(struct tunnel *t, const struct decision *decision)
 void tunnel_rejudge(struct tunnel *t)
 {
     if (t->policy == NULL || t->target_decision.verdict != VERDICT_ALLOW || t->step < STEP_ATTEMPT ||
-        t->step > STEP_RELAY)
+        t->step > STEP_EXCHANGE)
         return;
     const struct tunnel_hooks *hooks = &t->home->o.hooks;
     struct tunnel_who who;

@@ -186,6 +186,7 @@ enum err tunnels_new(const struct tunnels_options *options, struct tunnels **out
         return ERR_NO_MEMORY;
     home->o = *options;
     home->request = calloc(1, sizeof *home->request);
+    home->response = calloc(1, sizeof *home->response);
     home->hello = calloc(1, sizeof *home->hello);
     home->hello_scratch = malloc(HELLO_SCRATCH_BYTES);
     for (unsigned i = 0; i < WAITING_COUNT; i++)
@@ -193,7 +194,7 @@ enum err tunnels_new(const struct tunnels_options *options, struct tunnels **out
     run_item_init(&home->judge, judge_some);
     timer_init(&home->drain_timer, on_drain_timer);
     timer_init(&home->gate_timer, on_gate_timer);
-    if (home->request == NULL || home->hello == NULL || home->hello_scratch == NULL ||
+    if (home->request == NULL || home->response == NULL || home->hello == NULL || home->hello_scratch == NULL ||
         make_turned_away(home) != ERR_NONE) {
         tunnels_free(home);
         return ERR_NO_MEMORY;
@@ -221,6 +222,7 @@ void tunnels_free(struct tunnels *home)
     pools_free(home);
     book_unref(home->book);
     free(home->request);
+    free(home->response);
     free(home->hello);
     free(home->hello_scratch);
     free(home);

@@ -219,7 +219,7 @@ static enum err fake_dial(void *ctx, const struct admitted *admitted, uint32_t t
                           struct dial **out)
 {
     struct lab *lab = ctx;
-    ASSERT(timeout_ms > 0 && admitted_count(admitted) > 0 && admitted_port(admitted) == 443);
+    ASSERT(timeout_ms > 0 && admitted_count(admitted) > 0 && (admitted_port(admitted) == 443 || admitted_port(admitted) == 80));
     for (size_t i = 0; i < admitted_count(admitted); i++) {
         const struct ipaddr *addr = admitted_at(admitted, i);
         ASSERT(addr->family == 4 && addr->bytes[0] != 127 && addr->bytes[0] != 10 && addr->bytes[0] != 169);
@@ -457,7 +457,7 @@ struct lab *lab_new(const char *yaml)
     lab->asked = &lab->asked_end;
     lab->dns_addr[0] = (struct ipaddr){.family = 4, .bytes = {11, 22, 33, 44}};
     lab->dns_addr_count = 1;
-    lab->process = (struct tunnel_process){.descriptors_max = 1000, .credit_max = 8u << 20, .share_percent = 100};
+    lab->process = (struct tunnel_process){.descriptors_max = 1000, .credit_max = 8u << 20, .share_percent = 100, .via_id = "0123456789abcdef"};
     struct relay_pool_options pool = {.pipes_max = 0};
     enum err err = desk_new(8u << 20, never_wake, NULL, &lab->desk);
     if (err == ERR_NONE)

@@ -170,20 +170,27 @@ static enum err write_log_json(struct audit_log *log)
     return io_replace_file(log->dir, "log.json", outbuf_written(&o), 0644);
 }
 
+static bool has_segments(const struct audit_log *log)
+{
+    struct segment_list list;
+    char odd[64];
+    if (segment_list(log->segments_dir, &list, odd, sizeof odd) != ERR_NONE)
+        return true;
+    bool any = list.count > 0;
+    segment_list_free(&list);
+    return any;
+}
+
 /* log.json and keys/log.vkey are written once; a log whose entries are there without them was taken apart. */
 static enum audit_start identify(struct audit_log *log, const char *dir, char *message, size_t cap)
 {
     char there[AUDIT_ORIGIN_MAX + 1], vkey[NOTE_VKEY_MAX];
     uint8_t hash[DIGEST_BYTES];
     size_t len = 0;
-    struct segment_list list;
     enum err err = logdir_read_origin(log->dir, there, hash);
     if (err == ERR_NOT_FOUND) {
-        char odd[64];
-        if (segment_list(log->segments_dir, &list, odd, sizeof odd) != ERR_NONE || list.count != 0) {
+        if (has_segments(log))
             return start_refused(AUDIT_START_TAMPERED, message, cap, "%s has segments and no log.json", dir);
-        }
-        segment_list_free(&list);
         if (write_log_json(log) != ERR_NONE)
             return start_refused(AUDIT_START_FAILED, message, cap, "%s/log.json: %s", dir, strerror(errno));
         err = logdir_read_origin(log->dir, there, hash);

@@ -13,6 +13,9 @@
 #define UNSIGNED_MOST_S 15
 
 static void say(char lines[][256], size_t *count, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+
+static void say(char lines[][256], size_t *count, const char *format, va_list args)
 {
     if (*count < VERIFY_SENTENCES_MAX)
         vsnprintf(lines[(*count)++], 256, format, args);

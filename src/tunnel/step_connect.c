@@ -181,6 +181,7 @@ static enum go begin_relay(struct tunnel *t)
     struct relay_pool *pool = t->home->o.pool;
     lane_open(&t->up, t->client, t->upstream, limits->bytes_up);
     lane_open(&t->down, t->upstream, t->client, limits->bytes_down);
+    lane_pair(&t->up, &t->down);
     if (s->in_len > 0 && lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) != ERR_NONE)
         return tunnel_refuse(t, REASON_LIMIT, STAGE_HELLO);
     t->times.hello_ms = tunnel_lap(t);

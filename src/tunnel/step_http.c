@@ -354,6 +354,7 @@ static enum pump switch_protocols(struct tunnel *t, const struct response *respo
     const struct limits *limits = tunnel_limits(t);
     lane_open(&t->up, t->client, t->upstream, limits->bytes_up);
     lane_open(&t->down, t->upstream, t->client, limits->bytes_down);
+    lane_pair(&t->up, &t->down);
     bool kept = s->in_len == 0 || lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) == ERR_NONE;
     if (!kept || !preload_down(t))
         return ended(tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true));

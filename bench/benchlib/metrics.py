@@ -24,6 +24,12 @@ class Metric:
         self.name, self.mode, self.concurrency = name, mode, concurrency
         self.floor, self.fields, self.what = floor, fields, what
 
+    def floor_for(self, subject):
+        """Who goes by SNI is held against the floor that reads no CONNECT."""
+        if not subject.raw:
+            return self.floor
+        return {"floor-hybrid": "floor-raw-splice", "floor-copy": "floor-raw-copy"}.get(self.floor, self.floor)
+
     def fits(self, subject):
         if self.mode == "deny":
             return subject.denies
@@ -236,6 +242,7 @@ def measure(metric, subject, place, scale):
             best = sample
         if best["other_load"] <= OTHER_LOAD:
             break
+    best["floor"] = metric.floor_for(subject)
     best["disturbed"] = best["other_load"] > OTHER_LOAD
     return best
 

@@ -51,9 +51,10 @@ def values(rounds, field):
     return [s[field] for s in rounds if s.get(field) is not None]
 
 
-def ratios(results, metric, subject, field, floor):
+def ratios(results, metric, subject, field):
     """Sample by sample against the floor of the same round."""
     mine = {s["round"]: s for s in results.get(metric, {}).get(subject, [])}
+    floor = next((s["floor"] for s in mine.values()), None)
     base = {s["round"]: s for s in results.get(metric, {}).get(floor, [])}
     return [mine[r][field] / base[r][field] for r in sorted(mine)
             if r in base and base[r].get(field) and mine[r].get(field) is not None]
@@ -83,7 +84,7 @@ def summary(results, metrics):
                 if not found:
                     continue
                 cell = {"median": statistics.median(found), "spread": spread(found), "samples": len(found)}
-                against = ratios(results, metric.name, subject, field, metric.floor)
+                against = ratios(results, metric.name, subject, field)
                 if against:
                     cell["ratio"] = statistics.median(against)
                     cell["ratio_range"] = [min(against), max(against)]
@@ -106,7 +107,7 @@ def tables(results, metrics, failures):
     for metric in metrics:
         if metric.name not in whole:
             continue
-        yield f"\n{metric.name}: {metric.what} (x: against {metric.floor} of the same round)"
+        yield f"\n{metric.name}: {metric.what} (x: against {metric.floor}, its raw kin for who goes by SNI)"
         rows = [["subject"]]
         for field in metric.fields:
             rows[0] += [UNITS[field], "+-%", "x"]

@@ -5,6 +5,7 @@ import pathlib
 import pwd
 import shutil
 import socket
+import sys
 import tempfile
 import time
 
@@ -65,7 +66,7 @@ class Place:
             program.end()
         self.log.close()
         if self.keep_log:
-            print(f"  kept {self.dir}")
+            print(f"kept {self.dir}", file=sys.stderr)
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -184,9 +185,9 @@ class Peer(Subject):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
-        program = place.start(self.argv(place, port))
+        program = place.start(self.argv(place, port), user=place.user)
         end = time.monotonic() + 20
-        while time.monotonic() < end:
+        while time.monotonic() < end and program.popen.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 return program, f"127.0.0.1:{port}"
@@ -215,8 +216,6 @@ pid_filename none
 pinger_enable off
 netdb_filename none
 max_filedescriptors {place.descriptors}
-cache_effective_user nobody
-cache_effective_group nogroup
 visible_hostname bench
 coredump_dir /
 shutdown_lifetime 0 seconds
@@ -237,8 +236,6 @@ class Haproxy(Peer):
         conf.write_text(f"""\
 global
     nbthread 1
-    user nobody
-    group nogroup
 defaults
     mode tcp
     timeout connect 5s
@@ -261,11 +258,13 @@ class TrafficServer(Peer):
     program, denies, http = "traffic_server", False, True
 
     def argv(self, place, port):
-        import subprocess
         root = place.folder("ts")
-        layout = shutil.which("traffic_layout", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-        subprocess.run([layout, "init", "--path", root, "--copy-style", "soft", "--force"], check=True,
-                       capture_output=True)
+        lines = [f"prefix: {root}", f"exec_prefix: {root}", "bindir: /usr/bin", "sbindir: /usr/sbin",
+                 "includedir: /usr/include", "libdir: /usr/lib/trafficserver",
+                 "libexecdir: /usr/lib/trafficserver/modules"]
+        for name in ("sysconfdir", "datadir", "localstatedir", "runtimedir", "logdir", "cachedir"):
+            lines.append(f"{name}: {place.folder(f'ts/{name}')}")
+        (root / "runroot.yaml").write_text("\n".join(lines) + "\n")
         records = {
             "http.server_ports STRING": f"{port}:ip-in=127.0.0.1",
             "http.connect_ports STRING": place.origin_port,
@@ -278,14 +277,17 @@ class TrafficServer(Peer):
             "exec_thread.autoconfig INT": 0,
             "exec_thread.limit INT": 1,
             "net.connections_throttle INT": place.descriptors,
-            "admin.user_id STRING": "#-1",
+            "body_factory.enable_customizations INT": 0,
+            "body_factory.template_sets_dir STRING": place.folder("ts/templates"),
         }
         text = "".join(f"CONFIG proxy.config.{k} {v}\n" for k, v in records.items())
-        conf = next(root.glob("**/records.config*"), None)
-        folder = conf.parent if conf else root / "etc/trafficserver"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "records.config").unlink(missing_ok=True)
-        (folder / "records.config").write_text(text)
+        (root / "sysconfdir/records.config").write_text(text)
+        (root / "sysconfdir/storage.config").write_text(f"{place.folder('ts/cache')} 16M\n")
+        (root / "sysconfdir/ip_allow.yaml").write_text(
+            "ip_allow:\n  - {apply: in, ip_addrs: 127.0.0.1, action: allow, methods: ALL}\n")
+        for path in (root, *root.rglob("*")):
+            if place.user is not None:
+                os.chown(path, place.user, place.user)
         return [self.path(), f"--run-root={root}"]
 
 

@@ -318,8 +318,7 @@ static bool prepare(struct loader *l, const char *name, const char *egress_name,
         p->files[1] = l->egress_file = keep_name(p, egress_name);
     }
     l->builtin = data_builtin(&l->trees);
-    l->catalogue = data_catalogue(&l->trees);
-    return l->builtin != NULL && l->catalogue != NULL && !p->arena.failed && digest_new(&l->sources) == ERR_NONE;
+    return l->builtin != NULL && !p->arena.failed && digest_new(&l->sources) == ERR_NONE;
 }
 
 /* `egress_name` is NULL where there is no file of its own for the block. */

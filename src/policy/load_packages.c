@@ -148,6 +148,11 @@ void load_packages(struct loader *l)
         p->package_mode = PACKAGES_DECLARED;
     if (map != NULL)
         p->package_mode_place = load_place(l, map);
+    if (groups == NULL && !p->opens_packages)
+        return; /* most policies never look into the catalogue */
+    l->catalogue = data_catalogue(&l->trees);
+    if (l->catalogue == NULL)
+        return;
     check_groups(l, groups);
     p->catalogue_version = arena_copy(&p->arena, l->catalogue->version);
     if (!p->opens_packages)

@@ -160,14 +160,24 @@ static uint32_t slot_for(const struct names *names, uint64_t hash, enum name_kin
     return at;
 }
 
-static void insert(struct names *names, size_t index)
+/* The slots of a large table are cold: those of a batch are called for together, before the first is looked at. */
+#define BATCH 16
+
+static void insert_batch(struct names *names, size_t first, size_t count)
 {
-    const struct name_item *item = &names->items[index];
-    struct span name = names_text(names, (uint32_t)index);
-    uint64_t hash = hash_for(hash_name(names, name), names_is_wild(item));
-    uint32_t at = slot_for(names, hash, names_kind(item), names_is_wild(item), name);
-    if (names->slots[at] == 0)
-        names->slots[at] = make_slot(names, hash, index);
+    uint64_t hashes[BATCH];
+    for (size_t i = 0; i < count; i++) {
+        const struct name_item *item = &names->items[first + i];
+        hashes[i] = hash_for(hash_name(names, names_text(names, (uint32_t)(first + i))), names_is_wild(item));
+        __builtin_prefetch(&names->slots[(uint32_t)hashes[i] & names->mask], 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct name_item *item = &names->items[first + i];
+        uint32_t at = slot_for(names, hashes[i], names_kind(item), names_is_wild(item),
+                               names_text(names, (uint32_t)(first + i)));
+        if (names->slots[at] == 0)
+            names->slots[at] = make_slot(names, hashes[i], first + i);
+    }
 }
 
 uint32_t names_lookup(const struct names *names, enum name_kind kind, bool wild, struct span name)
@@ -194,8 +204,8 @@ enum err names_seal(struct names *names)
     names->slots = calloc(slots, sizeof *names->slots);
     if (names->slots == NULL)
         return ERR_NO_MEMORY;
-    for (size_t i = 0; i < names->count; i++)
-        insert(names, i);
+    for (size_t i = 0; i < names->count; i += BATCH)
+        insert_batch(names, i, names->count - i < BATCH ? names->count - i : BATCH);
     return ERR_NONE;
 }
 

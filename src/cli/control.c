@@ -19,7 +19,7 @@ struct control_options {
 };
 
 static const struct argp_option options[] = {
-    {"admin", 'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"admin",      'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
     {0},
 };
 
@@ -95,8 +95,8 @@ static int ask(const char *path, const char *method, const char *what)
         return 0;
     }
     char text[32768];
-    int n = snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-                     method, what);
+    int n = snprintf(text, sizeof text,
+                     "%s %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, what);
     size_t len = 0;
     if (n > 0 && write_all(fd, text, (size_t)n))
         for (ssize_t got; len < sizeof text - 1 && (got = read(fd, text + len, sizeof text - 1 - len)) > 0;)

@@ -26,9 +26,10 @@ static const struct verb verbs[] = {
 
 static void usage(FILE *out)
 {
-    fputs("Usage: sallyport VERB [OPTION...]\n"
-          "An egress-filtering forward proxy: what may leave is decided by a policy, and every attempt is recorded.\n\n",
-          out);
+    fputs(
+        "Usage: sallyport VERB [OPTION...]\n"
+        "An egress-filtering forward proxy: what may leave is decided by a policy, and every attempt is recorded.\n\n",
+        out);
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
         fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].sentence);
     fputs("\nEvery verb has --help with an example. First steps:\n"

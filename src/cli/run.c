@@ -26,24 +26,25 @@ enum {
 };
 
 static const struct argp_option options[] = {
-    {"policy",       'p',            "FILE",      0, "environment file that decides (required)",                          0},
-    {"egress",       OPT_EGRESS,     "FILE",      0, "the egress block in a file of its own",                             0},
-    {"listen",       'l',            "WHERE",     0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)",          0},
-    {"audit-dir",    OPT_AUDIT_DIR,  "DIR",       0, "audit log (audit under the state directory)",                       0},
-    {"signer-dir",   OPT_SIGNER_DIR, "DIR",       0, "key and memory of the signer (AUDIT_DIR.signer)",                   0},
-    {"admin",        OPT_ADMIN,      "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)",             0},
-    {"workers",      'w',            "N",         0, "threads that carry traffic (one a core)",                           0},
-    {"dns",          OPT_DNS,        "ADDR:PORT", 0, "name server, may be repeated (those of the system)",                0},
-    {"ready-fd",     OPT_READY_FD,   "N",         0, "descriptor that gets one JSON line when everything is up",          0},
-    {"drain",        OPT_DRAIN,      "TIME",      0, "how long open tunnels may go on after SIGTERM (30s)",               0},
-    {"user",         OPT_USER,       "NAME",      0, "account to become when started as root (sallyport, else nobody)",   0},
-    {"strict-files", OPT_STRICT,     0,           0, "group-writable policy files are errors",                            0},
-    {"log-json",     OPT_LOG_JSON,   0,           0, "the operational log as JSON",                                       0},
-    {0},
+    {"policy",                                                    'p', "FILE", 0, "environment file that decides (required)", 0},
+    {"egress",                                                     OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
+    {"listen",                 'l', "WHERE", 0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)", 0},
+    {"audit-dir",                                                           OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
+    {"signer-dir",OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
+    {"admin",                                                          OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"workers",                                                          'w', "N", 0, "threads that carry traffic (one a core)", 0},
+    {"dns",                                                    OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
+    {"ready-fd",                                                    OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
+    {"drain", OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
+    {"user",                                                           OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
+    {"strict-files",OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
+    {"log-json",                                                          OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
+    {0                                                         },
 };
 
 static const char doc[] =
-    "Runs the proxy until SIGTERM. SIGHUP loads the policy again; a file that does not load leaves the old one in force. "
+    "Runs the proxy until SIGTERM. SIGHUP loads the policy again; a file that does not load leaves the old one in "
+    "force. "
     "SIGTERM lets open tunnels finish, a second one ends at once."
     "\vExample:\n"
     "  sallyport run --policy policies/invoice-env.yaml --listen 127.0.0.1:3128\n"
@@ -162,8 +163,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
  */
 static void clear_environment(void)
 {
-    static const char *const kept[] = {"HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TZ", "ASAN_OPTIONS",
-                                       "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS"};
+    static const char *const kept[] = {"HOME",         "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TZ",
+                                       "ASAN_OPTIONS", "UBSAN_OPTIONS",  "TSAN_OPTIONS",    "LSAN_OPTIONS"};
     char *values[sizeof kept / sizeof kept[0]];
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         const char *value = getenv(kept[i]);

@@ -27,20 +27,28 @@ int verb_version(int argc, char **argv)
 {
     static const struct argp_option options[] = {
         {"json", OPT_JSON, 0, 0, "as one JSON object", 0},
-        {0},
+        {0    },
     };
-    static const struct argp argp = {options, parse, NULL,
+    static const struct argp argp = {options,
+                                     parse,
+                                     NULL,
                                      "Versions of this program and of the libraries it runs with."
                                      "\vExample:\n  sallyport version --json",
-                                     NULL, NULL, NULL};
+                                     NULL,
+                                     NULL,
+                                     NULL};
     bool json = false;
     argp_parse(&argp, argc, argv, 0, NULL, &json);
     const char *const rows[][2] = {
-        {"sallyport", SALLYPORT_VERSION},           {"libevent", event_get_version()},
-        {"openssl", digest_library_version()},      {"c-ares", resolver_library_version()},
-        {"libyaml", policy_yaml_version()},         {"pcre2", policy_pcre2_version()},
-        {"libidn2", policy_idn2_version()},         {"libpsl", policy_psl_version()},
-        {"jansson", jansson_version_str()},
+        {"sallyport", SALLYPORT_VERSION         },
+        {"libevent",  event_get_version()       },
+        {"openssl",   digest_library_version()  },
+        {"c-ares",    resolver_library_version()},
+        {"libyaml",   policy_yaml_version()     },
+        {"pcre2",     policy_pcre2_version()    },
+        {"libidn2",   policy_idn2_version()     },
+        {"libpsl",    policy_psl_version()      },
+        {"jansson",   jansson_version_str()     },
     };
     json_t *object = json_object();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -70,17 +70,17 @@ struct exchange {
     enum body_kind send_as;
     bool websocket, expects, keep_client, keep_upstream;
     bool request_done, request_cut, head_done, response_done, answered, upstream_eof;
-    uint8_t interim;              /* 1xx answers so far */
+    uint8_t interim; /* 1xx answers so far */
 };
 
 /* What is needed until the relay begins, and freed then. */
 struct setup {
-    struct buffer *in;           /* what the client sent and nobody took */
+    struct buffer *in; /* what the client sent and nobody took */
     size_t in_len;
     struct request_parser request;
     struct hello_parser hello;
     struct answers answers;
-    struct lookup *lookup;       /* under way, or NULL */
+    struct lookup *lookup; /* under way, or NULL */
     struct dial *dial;
     struct dialled dialled;
     bool has_answers, has_dialled;
@@ -92,32 +92,32 @@ struct setup {
     char path[REDACT_TARGET_MAX]; /* redacted */
     uint16_t path_len;
     struct exchange http;
-    struct hostname sni;         /* when the hello named one */
+    struct hostname sni; /* when the hello named one */
     uint8_t minor;
     bool head_only;
 };
 
 struct tunnel {
     struct tunnels *home;
-    struct tunnel *next, **link;              /* all tunnels of the worker */
-    struct tunnel *wait_next, **wait_link;    /* those that wait for credit or durability */
+    struct tunnel *next, **link;           /* all tunnels of the worker */
+    struct tunnel *wait_next, **wait_link; /* those that wait for credit or durability */
     const struct tunnel_listener *listener;
     struct port *client, *upstream;
     struct setup *setup;
-    struct policy *policy;                    /* a reference, or NULL before identity */
+    struct policy *policy; /* a reference, or NULL before identity */
     struct tunnel_who who;
     struct timer timer;
     struct run_item run;
     struct lane up, down;
     struct tunnel_client from;
-    struct target target;                     /* kind NONE until it is known */
+    struct target target; /* kind NONE until it is known */
     struct ipaddr dialled;
     struct decision target_decision, final_decision;
-    uint64_t ticket;                          /* of the attempt record */
+    uint64_t ticket; /* of the attempt record */
     uint64_t opened_ms, progress_ms, relay_from_ms, step_from_ms;
-    uint64_t attempt_ms;                      /* when the attempt under way began */
-    uint64_t http_up, http_down;              /* bytes of plain HTTP in it */
-    uint64_t upstream_generation;             /* of the book under which the upstream was last judged */
+    uint64_t attempt_ms;          /* when the attempt under way began */
+    uint64_t http_up, http_down;  /* bytes of plain HTTP in it */
+    uint64_t upstream_generation; /* of the book under which the upstream was last judged */
     struct flow_times times;
     uint8_t flow[FLOW_ID_BYTES];
     uint32_t dials, dns_sent;
@@ -127,15 +127,15 @@ struct tunnel {
     enum door door;
     enum method method;
     enum flow_end end;
-    enum first_bytes first_bytes;             /* what was judged at the hello stage */
-    struct buffer *out;                       /* memory of an answer of ours, or NULL when it is a static text */
-    const uint8_t *out_bytes;                 /* the answer under way */
+    enum first_bytes first_bytes; /* what was judged at the hello stage */
+    struct buffer *out;           /* memory of an answer of ours, or NULL when it is a static text */
+    const uint8_t *out_bytes;     /* the answer under way */
     uint16_t out_len, out_sent;
-    uint16_t status;                          /* HTTP status that the client was given, 0: none */
+    uint16_t status; /* HTTP status that the client was given, 0: none */
     uint16_t tls_version;
     uint32_t drained_bytes;
-    uint16_t tenant_fds;                      /* descriptors counted against the tenant */
-    uint16_t tenant_credit;                   /* bytes of credit counted against it */
+    uint16_t tenant_fds;    /* descriptors counted against the tenant */
+    uint16_t tenant_credit; /* bytes of credit counted against it */
     bool running, timed_out;
     bool holds_credit, holds_outcome_credit, holds_upstream_fd, holds_tunnel, holds_held;
     bool judged_hello, has_hello, sni_present, ech;
@@ -148,7 +148,7 @@ struct excess_watch {
     struct excess_watch *next, **link;
     struct tenant *tenant;
     const struct tunnel_listener *listener;
-    struct tunnel_client from;   /* of the first of them */
+    struct tunnel_client from; /* of the first of them */
     uint8_t flow[FLOW_ID_BYTES];
     struct timer timer;
     int64_t until_wall_ms;
@@ -164,19 +164,19 @@ struct tunnels {
     struct setup *free_setups; /* linked through their first bytes */
     struct buffer *free_buffers[2];
     uint32_t pooled[4];
-    struct request *request;   /* scratch of one event */
+    struct request *request; /* scratch of one event */
     struct response *response;
     struct hello *hello;
     uint8_t *hello_scratch;
-    uint8_t entropy[1024];     /* for flow ids, refilled when used up */
+    uint8_t entropy[1024]; /* for flow ids, refilled when used up */
     size_t entropy_left;
-    struct run_item judge;     /* re-judging after a swap */
+    struct run_item judge; /* re-judging after a swap */
     struct tunnel *judge_next;
-    struct buffer *turned_away[3];            /* ready answers, see tunnel_turn_away() */
+    struct buffer *turned_away[3]; /* ready answers, see tunnel_turn_away() */
     struct excess_watch *watches;
     struct timer drain_timer, gate_timer;
     bool draining, paused;
-    uint64_t gate_closed_ms;   /* since when, 0: open */
+    uint64_t gate_closed_ms; /* since when, 0: open */
     void (*on_empty)(void *arg);
     void *on_empty_arg;
     struct tunnel_counters counters;

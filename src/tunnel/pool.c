@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define POOL_KEEP 512u
+#define POOL_KEEP    512u
 #define BUFFER_SMALL 4096u
 #define BUFFER_LARGE 65536u
 

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
-#define HELD_MAX 256u      /* connections of one environment that are held for being above the rate */
+#define HELD_MAX       256u /* connections of one environment that are held for being above the rate */
 #define CREDIT_WAIT_MS 1000u
 
 static void flow_id(struct tunnels *home, uint8_t out[static FLOW_ID_BYTES])
@@ -311,8 +311,8 @@ enum go step_budget(struct tunnel *t)
     if (!budget_take(&tenant->descriptors, 1, share_of(t, process->descriptors_max)))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
     t->tenant_fds++;
-    if (t->target.kind == TARGET_NAME && !tenant_name_take(tenant, hostname_span(&t->target.name),
-                                                           limits->distinct_names_per_minute, tunnel_now(t)))
+    if (t->target.kind == TARGET_NAME &&
+        !tenant_name_take(tenant, hostname_span(&t->target.name), limits->distinct_names_per_minute, tunnel_now(t)))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
     return tunnel_step(t, STEP_ATTEMPT);
 }

@@ -11,10 +11,10 @@
 
 #include "base/assert.h"
 
-#define PIECE_BYTES 32768u /* of a body in one turn of the pump */
-#define ROUNDS 16u         /* of the pump before others have their turn */
-#define INTERIM_MAX 32u    /* 1xx answers to one request */
-#define FRAMING_ROOM 64u   /* around a piece: chunk size, line ends, last chunk */
+#define PIECE_BYTES  32768u /* of a body in one turn of the pump */
+#define ROUNDS       16u    /* of the pump before others have their turn */
+#define INTERIM_MAX  32u    /* 1xx answers to one request */
+#define FRAMING_ROOM 64u    /* around a piece: chunk size, line ends, last chunk */
 
 enum pump {
     PUMP_IDLE,  /* nothing could be done */
@@ -228,9 +228,9 @@ static enum pump body_to_upstream(struct tunnel *t)
         return ended(tunnel_refuse(t, REASON_LIMIT, STAGE_RELAY));
     bool too_big = false;
     size_t used = 0;
-    enum feed feed = take_piece(&x->request_body, span_make(s->in->data, s->in_len),
-                                x->request_body.kind == BODY_CHUNKED, x->to_upstream, &x->to_upstream_sent, &used,
-                                &too_big);
+    enum feed feed =
+        take_piece(&x->request_body, span_make(s->in->data, s->in_len), x->request_body.kind == BODY_CHUNKED,
+                   x->to_upstream, &x->to_upstream_sent, &used, &too_big);
     if (feed == FEED_BAD && x->answered)
         return client_gone(t);
     if (feed == FEED_BAD)
@@ -384,8 +384,8 @@ static enum pump final_head(struct tunnel *t, const struct response *response)
         return pump;
     t->status = response->status;
     x->answered = x->head_done = true;
-    x->response_done = x->response_body.kind == BODY_NONE ||
-                       (x->response_body.kind == BODY_LENGTH && x->response_body.left == 0);
+    x->response_done =
+        x->response_body.kind == BODY_NONE || (x->response_body.kind == BODY_LENGTH && x->response_body.left == 0);
     consume(x, response->head_bytes);
     return PUMP_MOVED;
 }

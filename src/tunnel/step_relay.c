@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "internal.h"
 
-#define RELAY_ROUNDS 16u            /* reads of one lane in one turn, so that a bulk tunnel does not starve others */
-#define RELAY_BYTES (1024u * 1024u) /* and about as many bytes */
+#define RELAY_ROUNDS 16u             /* reads of one lane in one turn, so that a bulk tunnel does not starve others */
+#define RELAY_BYTES  (1024u * 1024u) /* and about as many bytes */
 
 /* What a lane said, when it ends the tunnel; GO_ON: it does not. */
 static enum go lane_verdict(struct tunnel *t, const struct lane *lane, enum lane_result result)

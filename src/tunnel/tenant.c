@@ -29,7 +29,7 @@ uint64_t budget_used(const struct budget *budget)
  * Names of the current minute: an open table of keyed hashes whose low 16 bits hold the minute, so that a slot of
  * another minute is an empty one and nothing has to be cleared.
  */
-#define NAME_SLOTS 16384u /* twice the largest limit */
+#define NAME_SLOTS  16384u /* twice the largest limit */
 #define NAME_PROBES 64u
 
 struct name_budget {

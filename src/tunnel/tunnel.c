@@ -13,22 +13,18 @@ struct step_def {
     struct step_row row;
 };
 
+/* clang-format off */
 #define L(key) DEADLINE_LIMIT, offsetof(struct limits, key), 0, #key
-#define F(ms) DEADLINE_FIXED, 0, ms, #ms " ms"
-#define N DEADLINE_NONE, 0, 0, ""
-#define STEP_DEF(id, fn_, wakes_, kind, offset, ms, text, reason_, sentence_)                                          \
-    [STEP_##id] = {.fn = fn_,                                                                                          \
-                   .deadline = kind,                                                                                   \
-                   .limit_offset = offset,                                                                             \
-                   .fixed_ms = ms,                                                                                     \
-                   .row = {.name = #id,                                                                                \
-                           .wakes = wakes_,                                                                            \
-                           .deadline = text,                                                                           \
-                           .timeout = REASON_##reason_,                                                                \
-                           .sentence = sentence_}},
+#define F(ms)  DEADLINE_FIXED, 0, ms, #ms " ms"
+#define N      DEADLINE_NONE, 0, 0, ""
+#define STEP_DEF(id, fn_, wakes_, kind, offset, ms, text, reason_, sentence_)                      \
+    [STEP_##id] = {.fn = fn_, .deadline = kind, .limit_offset = offset, .fixed_ms = ms,            \
+                   .row = {.name = #id, .wakes = wakes_, .deadline = text,                         \
+                           .timeout = REASON_##reason_, .sentence = sentence_}},
 /* One more expansion, so that L, F and N become four arguments. */
 #define STEP_DEF_EXPANDED(...) STEP_DEF(__VA_ARGS__)
 #define X(id, fn, wakes, deadline, reason, sentence) STEP_DEF_EXPANDED(id, fn, wakes, deadline, reason, sentence)
+/* clang-format on */
 
 static const struct step_def steps[STEP_COUNT] = {
 #include "tunnel/step_tbl.h"
@@ -227,7 +223,9 @@ static struct decision own_decision(const struct tunnel *t, enum reason reason, 
         .verdict = refused ? VERDICT_DENY : VERDICT_ALLOW,
         .reason = reason,
         .stage = stage,
-        .rule = {.kind = stage == STAGE_SYNTAX ? RULE_SYNTAX : stage == STAGE_RELAY && !refused ? RULE_DEFAULT : RULE_LIMIT},
+        .rule = {.kind = stage == STAGE_SYNTAX              ? RULE_SYNTAX
+                         : stage == STAGE_RELAY && !refused ? RULE_DEFAULT
+                                                            : RULE_LIMIT},
         .generation = book_generation(t->home->book),
     };
 }

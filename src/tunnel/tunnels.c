@@ -8,11 +8,11 @@
 #include <stdlib.h>
 
 #define REJUDGED_A_TURN 256u
-#define PAUSE_AFTER_MS 5000u /* outcomes unwritten: stop reading from tunnels */
-#define RESET_AFTER_MS 30000u /* still: reset them */
-#define EXCESS_MS 1000u
+#define PAUSE_AFTER_MS  5000u  /* outcomes unwritten: stop reading from tunnels */
+#define RESET_AFTER_MS  30000u /* still: reset them */
+#define EXCESS_MS       1000u
 
-#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static void on_tunnel_timer(struct timer *timer)
 {
@@ -152,7 +152,8 @@ void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample)
         watch->next->link = &watch->next;
     home->watches = watch;
     timer_init(&watch->timer, on_excess_timer);
-    timer_set(home->o.services.wheel, &watch->timer, sample->opened_ms > 0 ? tunnel_now(sample) + EXCESS_MS : EXCESS_MS);
+    timer_set(home->o.services.wheel, &watch->timer,
+              sample->opened_ms > 0 ? tunnel_now(sample) + EXCESS_MS : EXCESS_MS);
 }
 
 /* ---- life ---- */

@@ -219,7 +219,8 @@ static enum err fake_dial(void *ctx, const struct admitted *admitted, uint32_t t
                           struct dial **out)
 {
     struct lab *lab = ctx;
-    ASSERT(timeout_ms > 0 && admitted_count(admitted) > 0 && (admitted_port(admitted) == 443 || admitted_port(admitted) == 80));
+    ASSERT(timeout_ms > 0 && admitted_count(admitted) > 0 &&
+           (admitted_port(admitted) == 443 || admitted_port(admitted) == 80));
     for (size_t i = 0; i < admitted_count(admitted); i++) {
         const struct ipaddr *addr = admitted_at(admitted, i);
         ASSERT(addr->family == 4 && addr->bytes[0] != 127 && addr->bytes[0] != 10 && addr->bytes[0] != 169);
@@ -455,9 +456,12 @@ struct lab *lab_new(const char *yaml)
     lab->wheel = wheel_new(lab->now_ms);
     lab->asked_end.link = &lab->asked;
     lab->asked = &lab->asked_end;
-    lab->dns_addr[0] = (struct ipaddr){.family = 4, .bytes = {11, 22, 33, 44}};
+    lab->dns_addr[0] = (struct ipaddr){
+        .family = 4, .bytes = {11, 22, 33, 44}
+    };
     lab->dns_addr_count = 1;
-    lab->process = (struct tunnel_process){.descriptors_max = 1000, .credit_max = 8u << 20, .share_percent = 100, .via_id = "0123456789abcdef"};
+    lab->process = (struct tunnel_process){
+        .descriptors_max = 1000, .credit_max = 8u << 20, .share_percent = 100, .via_id = "0123456789abcdef"};
     struct relay_pool_options pool = {.pipes_max = 0};
     enum err err = desk_new(8u << 20, never_wake, NULL, &lab->desk);
     if (err == ERR_NONE)
@@ -491,7 +495,10 @@ struct lab *lab_new(const char *yaml)
 struct lab_port *lab_client(struct lab *lab)
 {
     static const struct tunnel_listener listener = {.name = "lab"};
-    struct tunnel_client client = {.peer = {.family = 4, .bytes = {127, 0, 0, 1}}, .peer_port = 1};
+    struct tunnel_client client = {
+        .peer = {.family = 4, .bytes = {127, 0, 0, 1}},
+          .peer_port = 1
+    };
     struct lab_port *p = port_get(lab);
     if (p == NULL)
         return NULL;

@@ -10,7 +10,7 @@
 #include "tunnel/tunnels.h"
 
 #define LAB_CLIENTS_MAX 64
-#define LAB_BYTES_MAX (256u * 1024u)
+#define LAB_BYTES_MAX   (256u * 1024u)
 
 enum lab_end { LAB_OPEN, LAB_EOF, LAB_RESET };
 
@@ -18,9 +18,9 @@ enum lab_end { LAB_OPEN, LAB_EOF, LAB_RESET };
 struct lab_port {
     struct port port; /* the proxy's end */
     struct lab *lab;
-    uint8_t *sent;    /* to the proxy */
+    uint8_t *sent; /* to the proxy */
     size_t sent_len, sent_taken;
-    uint8_t *got;     /* from the proxy */
+    uint8_t *got; /* from the proxy */
     size_t got_len;
     size_t window;    /* bytes that the proxy may still send before it must wait */
     enum lab_end end; /* how this party ended its direction */
@@ -95,10 +95,10 @@ void lab_send(struct lab_port *party, const void *bytes, size_t len);
 void lab_send_text(struct lab_port *party, const char *text);
 void lab_finish(struct lab_port *party, enum lab_end end);
 void lab_open_window(struct lab_port *party, size_t bytes);
-bool lab_answer(struct lab *lab, size_t index, enum dns_result result);      /* a lookup under way */
-struct lab_port *lab_connect(struct lab *lab, size_t index);                 /* a dial under way succeeds */
-bool lab_refuse_connect(struct lab *lab, size_t index, int error);           /* or fails */
-void lab_commit(struct lab *lab);                                            /* the writer */
+bool lab_answer(struct lab *lab, size_t index, enum dns_result result); /* a lookup under way */
+struct lab_port *lab_connect(struct lab *lab, size_t index);            /* a dial under way succeeds */
+bool lab_refuse_connect(struct lab *lab, size_t index, int error);      /* or fails */
+void lab_commit(struct lab *lab);                                       /* the writer */
 void lab_gate(struct lab *lab, bool closed);
 void lab_advance(struct lab *lab, uint64_t ms);
 void lab_swap(struct lab *lab, const char *policy_yaml);

@@ -32,9 +32,9 @@ static struct lab_port *ask(struct lab *lab, struct lab_port *client, const char
     return upstream;
 }
 
-#define GET "GET http://allowed.test/x?q=1 HTTP/1.1\r\nHost: allowed.test\r\n\r\n"
+#define GET          "GET http://allowed.test/x?q=1 HTTP/1.1\r\nHost: allowed.test\r\n\r\n"
 #define POST(fields) "POST http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n" fields "\r\n"
-#define OK_BODY "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+#define OK_BODY      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 static void a_request_and_its_answer(void **state)
 {
@@ -133,18 +133,18 @@ static void what_is_ambiguous_or_forbidden_is_refused(void **state)
 {
     (void)state;
     static const struct refused cases[] = {
-        {POST("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), REASON_FRAMING, " 400 "},
-        {POST("Content-Length: 05\r\n"), REASON_FRAMING, " 400 "},
-        {POST("Content-Length: 5\r\nContent-Length: 5\r\n"), REASON_FRAMING, " 400 "},
-        {POST("Transfer-Encoding: chunked, chunked\r\n"), REASON_FRAMING, " 400 "},
-        {POST("Expect: nonsense\r\nContent-Length: 1\r\n"), REASON_EXPECTATION, " 417 "},
-        {"GET http://allowed.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n", REASON_MISMATCH, " 421 "},
-        {"GET http://allowed.test:8080/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", REASON_PORT, " 403 "},
-        {"TRACE http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", REASON_METHOD, " 405 "},
-        {"FOO http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", REASON_METHOD_UNKNOWN, " 501 "},
-        {"GET http://10.1.2.3/ HTTP/1.1\r\nHost: 10.1.2.3\r\n\r\n", REASON_LITERAL, " 403 "},
-        {"GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\nVia: 1.1 a, 1.1 sallyport-0123456789abcdef\r\n\r\n",
-         REASON_LOOP, " 508 "},
+        {POST("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),            REASON_FRAMING,        " 400 "},
+        {POST("Content-Length: 05\r\n"),                                         REASON_FRAMING,        " 400 "},
+        {POST("Content-Length: 5\r\nContent-Length: 5\r\n"),                     REASON_FRAMING,        " 400 "},
+        {POST("Transfer-Encoding: chunked, chunked\r\n"),                        REASON_FRAMING,        " 400 "},
+        {POST("Expect: nonsense\r\nContent-Length: 1\r\n"),                      REASON_EXPECTATION,    " 417 "},
+        {"GET http://allowed.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n",        REASON_MISMATCH,       " 421 "},
+        {"GET http://allowed.test:8080/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n", REASON_PORT,           " 403 "},
+        {"TRACE http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n",    REASON_METHOD,         " 405 "},
+        {"FOO http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n",      REASON_METHOD_UNKNOWN, " 501 "},
+        {"GET http://10.1.2.3/ HTTP/1.1\r\nHost: 10.1.2.3\r\n\r\n",              REASON_LITERAL,        " 403 "},
+        {"GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\nVia: 1.1 a, 1.1 "
+         "sallyport-0123456789abcdef\r\n\r\n",                          REASON_LOOP,           " 508 "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct lab *lab = lab_new(limited);
@@ -237,10 +237,10 @@ static void answers_without_a_body(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"HEAD http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n",
-         "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"},
-        {GET, "HTTP/1.1 204 No Content\r\n\r\n"},
-        {GET, "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n"},
-        {GET, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+         "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"                                                                                                },
+        {GET,                                                                "HTTP/1.1 204 No Content\r\n\r\n"                                          },
+        {GET,                                                                "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n"                  },
+        {GET,                                                                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct lab *lab = lab_new(limited);

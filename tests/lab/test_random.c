@@ -43,14 +43,45 @@ struct actor {
     struct lab_port *port;
     uint8_t script[6000];
     size_t len, said, head_len;
-    bool good; /* whether a tunnel of it may carry anything at all, under any of the policies */
+    bool plain; /* HTTP: what the upstream gets is made anew */
 };
 
+/* A few plain requests on one connection, with bodies of either framing; sometimes a byte is wrong. */
+static void write_requests(struct actor *a, const char *host)
+{
+    a->plain = true;
+    a->said = a->len = a->head_len = 0;
+    for (size_t i = 1 + pick(4); i > 0; i--) {
+        char *at = (char *)a->script + a->len;
+        switch (pick(3)) {
+        case 0:
+            a->len +=
+                (size_t)snprintf(at, 400, "GET http://%s/%u HTTP/1.1\r\nHost: %s\r\n\r\n", host, (unsigned)i, host);
+            break;
+        case 1:
+            a->len += (size_t)snprintf(
+                at, 400, "POST http://%s/ HTTP/1.1\r\nHost: %s\r\nContent-Length: 5\r\n\r\nhello", host, host);
+            break;
+        default:
+            a->len += (size_t)snprintf(at, 400,
+                                       "PUT http://%s/ HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                       "3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n",
+                                       host, host);
+        }
+    }
+    if (pick(8) == 0)
+        a->script[pick(a->len)] ^= (uint8_t)(1 + pick(255));
+}
 
 static void write_script(struct actor *a)
 {
     static const char *const hosts[] = {"a.test", "b.test", "c.test", "A.Test.", "a..test", "10.0.0.1"};
     const char *host = hosts[pick(sizeof hosts / sizeof hosts[0])];
+    if (pick(3) == 0) {
+        write_requests(a, host);
+        return;
+    }
+    a->plain = false;
     int n = snprintf((char *)a->script, 512, "CONNECT %s:443 HTTP/1.1\r\nHost: %s\r\n\r\n", host, host);
     a->head_len = a->len = (size_t)n;
     a->said = 0;
@@ -124,11 +155,33 @@ static void check_upstream(const struct lab_port *up, const struct actor *actors
         return;
     for (size_t i = 0; i < CLIENTS; i++) {
         const struct actor *a = &actors[i];
+        if (a->plain && memmem(up->got, up->got_len, "HTTP/1.1\r\nHost: ", 16) != NULL)
+            return;
         size_t after = a->len - a->head_len;
         if (up->got_len <= after && memcmp(a->script + a->head_len, up->got, up->got_len) == 0)
             return;
     }
     ASSERT(up->proxy_closed); /* its client may be gone already; a live one must be there */
+}
+
+/* What a server might say: bytes of a tunnel, or pieces of answers to plain requests. */
+static void say_something(struct lab_port *p)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.0 200 OK\r\n\r\nuntil the end",
+        "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nshort",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    };
+    uint8_t bytes[700];
+    memset(bytes, 'u', sizeof bytes);
+    if (pick(2) == 0)
+        lab_send(p, bytes, 1 + pick(sizeof bytes - 1));
+    else
+        lab_send_text(p, answers[pick(sizeof answers / sizeof answers[0])]);
 }
 
 static void upstream_event(struct lab *lab, const struct actor *actors)
@@ -155,9 +208,7 @@ static void upstream_event(struct lab *lab, const struct actor *actors)
         break;
     default:
         if (p->end == LAB_OPEN && p->sent_len < 60000) {
-            uint8_t bytes[700];
-            memset(bytes, 'u', sizeof bytes);
-            lab_send(p, bytes, 1 + pick(sizeof bytes - 1));
+            say_something(p);
         }
     }
 }
@@ -212,7 +263,9 @@ static void run_seed(uint64_t seed, uint64_t events)
     memset(actors, 0, sizeof actors);
     seed_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     struct lab *lab = lab_new(policies[0]);
-    lab->dns_addr[1] = (struct ipaddr){.family = 4, .bytes = {127, 0, 0, 1}};
+    lab->dns_addr[1] = (struct ipaddr){
+        .family = 4, .bytes = {127, 0, 0, 1}
+    };
     for (uint64_t i = 0; i < events; i++) {
         switch (pick(3)) {
         case 0:

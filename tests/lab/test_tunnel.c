@@ -137,7 +137,8 @@ static void a_denied_name_is_never_asked_for(void **state)
     (void)state;
     struct lab *lab = lab_new(limited);
     struct lab_port *client = lab_client(lab);
-    lab_send_text(client, "CONNECT attacker.test:443 HTTP/1.1\r\nHost: attacker.test:443\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+    lab_send_text(client,
+                  "CONNECT attacker.test:443 HTTP/1.1\r\nHost: attacker.test:443\r\n\r\nGET / HTTP/1.1\r\n\r\n");
     assert_int_equal(client->got_len, 0); /* the answer waits for its record */
     lab_commit(lab);
     assert_true(got_text(client, "HTTP/1.1 403 policy"));
@@ -156,18 +157,18 @@ struct refused_hello {
     bool ech;
     const char *raw; /* instead of a hello */
     enum reason reason;
-    int alert;       /* -1: none */
+    int alert; /* -1: none */
 };
 
 static void refused_hellos(void **state)
 {
     (void)state;
     static const struct refused_hello cases[] = {
-        {"other.test",   false, NULL,               REASON_SNI_MISMATCH, 112},
-        {NULL,           false, NULL,               REASON_SNI_ABSENT,   112},
-        {"allowed.test", true,  NULL,               REASON_ECH,          49 },
-        {NULL,           false, "SSH-2.0-x\r\n",    REASON_NOT_TLS,      -1 },
-        {NULL,           false, "\x16\x03\x01\x40\x01", REASON_HELLO_BIG, 22},
+        {"other.test",   false, NULL,                   REASON_SNI_MISMATCH, 112},
+        {NULL,           false, NULL,                   REASON_SNI_ABSENT,   112},
+        {"allowed.test", true,  NULL,                   REASON_ECH,          49 },
+        {NULL,           false, "SSH-2.0-x\r\n",        REASON_NOT_TLS,      -1 },
+        {NULL,           false, "\x16\x03\x01\x40\x01", REASON_HELLO_BIG,    22 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct refused_hello *c = &cases[i];
@@ -222,7 +223,9 @@ static void an_address_that_is_forbidden_is_not_dialled(void **state)
 {
     (void)state;
     struct lab *lab = lab_new(limited);
-    lab->dns_addr[1] = (struct ipaddr){.family = 4, .bytes = {169, 254, 169, 254}};
+    lab->dns_addr[1] = (struct ipaddr){
+        .family = 4, .bytes = {169, 254, 169, 254}
+    };
     lab->dns_addr_count = 2;
     struct lab_port *client = lab_client(lab);
     lab_send_text(client, CONNECT_ALLOWED);

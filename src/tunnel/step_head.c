@@ -305,7 +305,7 @@ enum go step_budget(struct tunnel *t)
     if (!budget_take(&tenant->tunnels, 1, limits->tunnels))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
     t->holds_tunnel = true;
-    if (!budget_take(&t->home->o.process->descriptors, 1, process->descriptors_max))
+    if (!t->holds_upstream_fd && !budget_take(&t->home->o.process->descriptors, 1, process->descriptors_max))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
     t->holds_upstream_fd = true;
     if (!budget_take(&tenant->descriptors, 1, share_of(t, process->descriptors_max)))

@@ -271,10 +271,12 @@ void tunnel_renew(struct tunnel *t)
     if (t->holds_tunnel)
         budget_give(&t->who.tenant->tunnels, 1);
     budget_give(&t->who.tenant->descriptors, t->tenant_fds);
-    if (t->holds_upstream_fd)
+    if (t->holds_upstream_fd && t->upstream == NULL) {
         budget_give(&process->descriptors, 1);
+        t->holds_upstream_fd = false;
+    }
     t->tenant_credit = t->tenant_fds = 0;
-    t->holds_tunnel = t->holds_upstream_fd = false;
+    t->holds_tunnel = false;
     policy_unref(t->policy);
     t->policy = NULL;
     t->who = (struct tunnel_who){0};

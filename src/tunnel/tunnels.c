@@ -51,11 +51,16 @@ void tunnels_swap(struct tunnels *home, struct book *book)
 
 /* ---- the gate ---- */
 
+static bool carries(const struct tunnel *t)
+{
+    return t->step == STEP_RELAY || t->step == STEP_EXCHANGE;
+}
+
 static void resume_all(struct tunnels *home)
 {
     home->paused = false;
     for (struct tunnel *t = home->all; t != NULL; t = t->next)
-        if (t->step == STEP_RELAY)
+        if (carries(t))
             home->o.services.run_later(home->o.services.ctx, &t->run);
 }
 
@@ -63,7 +68,7 @@ static void cut_relays(struct tunnels *home, enum reason reason)
 {
     for (struct tunnel *t = home->all, *next; t != NULL; t = next) {
         next = t->next;
-        if (t->step == STEP_RELAY)
+        if (carries(t))
             tunnel_end(t, reason, FLOW_END_REFUSED, true);
     }
 }

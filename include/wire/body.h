@@ -34,14 +34,18 @@ struct body {
 };
 
 /*
- * The framing of a request: REASON_NONE and *out, or REASON_FRAMING (Content-Length and Transfer-Encoding together, two
- * of either, a length that is not plain digits without leading zero within 2^63, Transfer-Encoding in HTTP/1.0, white
- * space or anything else in the value), REASON_CODING (a well-formed list of other codings whose last is not a lone
- * "chunked"; "identity" is REASON_FRAMING), REASON_EXPECTATION (Expect other than 100-continue).
+ * The framing of a request: REASON_NONE and *out, or
+ * REASON_FRAMING: Content-Length and Transfer-Encoding together, two of either, a length that is not plain digits
+ *   without leading zero within BODY_LENGTH_MAX, Transfer-Encoding in HTTP/1.0, an empty one or one that is no plain
+ *   list of tokens, has "chunked" elsewhere than once at its end or has "identity", white space around either value but
+ *   for one SP before it;
+ * REASON_CODING: a well-formed list with other codings than "chunked";
+ * REASON_EXPECTATION: Expect other than one 100-continue.
  */
 enum reason body_of_request(const struct request *request, struct body *out);
 
-/* The framing of a response to `method`: 1xx, 204, 304 and answers to HEAD have none; false: REASON_UPSTREAM. */
+/* The framing of a response to `method`: 1xx, 204, 304 and answers to HEAD have no body, whatever they say. False is
+ * REASON_UPSTREAM: the same ambiguities, of these as well, and every coding other than "chunked". */
 bool body_of_response(const struct response *response, enum method method, struct body *out);
 
 /*

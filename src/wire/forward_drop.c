@@ -39,6 +39,8 @@ static void mark_options(struct nominated *n, struct span value)
 {
     struct span option;
     while (field_next_element(&value, &option)) {
+        if (option.len == 0) /* a list may have empty elements (RFC 9110 5.6.1) */
+            continue;
         uint64_t hash = hash_name(option);
         size_t at = place_of(n, hash);
         if (at < n->count && n->hash[at] == hash)

@@ -87,6 +87,8 @@ static const struct chunk_row chunks[] = {
     {"S-08", BAD("5\t\r\nhello\r\n0\r\n\r\n")},
     {"S-08", BAD("0_2e\r\n")},
     {"S-08 empty", BAD("\r\nhello\r\n0\r\n\r\n")},
+    {"S-08 empty, nothing behind it", BAD("\r\n\r\n")},
+    {"S-08 empty with an extension", BAD(";a\r\n\r\n")},
     {"S-08", BAD("g\r\n")},
     {"S-08", BAD("1these-bytes\r\n")},
     {"S-08", BAD("FFFFFFFFFFFFFFFF\r\n")},

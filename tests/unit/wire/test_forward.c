@@ -82,6 +82,7 @@ static const struct request_row requests[] = {
      SENT("X-C: 3\r\n"), PASS_PLAIN},
     {"several Connections", GET("A: 1\r\nConnection: a\r\nB: 2\r\nconnection: ,, b\r\nC: 3\r\n"), SENT("C: 3\r\n"), PASS_PLAIN},
     {"nominated look-alike", GET("Connection: X-A\r\nX_A: 1\r\nx.a: 2\r\nXA: 3\r\n"), SENT("XA: 3\r\n"), PASS_PLAIN},
+    {"empty options nominate nothing", GET("Connection: ,, \r\n.: 1\r\n"), SENT(".: 1\r\n"), PASS_PLAIN},
     {"nomination of what is ours", GET("Connection: host, content-length, via\r\nContent-Length: 5\r\n"), SENT("Content-Length: 5\r\n"), PASS_PLAIN},
     {"S-24", GET("Upgrade: foo\r\nConnection: upgrade\r\nA: b\r\n"), SENT("A: b\r\n"), PASS_PLAIN},
     {"S-24 websocket that is not passed", GET("Upgrade: websocket\r\nConnection: upgrade\r\n"), SENT(""), PASS_PLAIN},

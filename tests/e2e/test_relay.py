@@ -154,6 +154,10 @@ class Relay:
 
     def close(self):
         if self.process.poll() is None:
+            try:
+                os.kill(self.pid, signal.SIGKILL)  # behind a wrapper, which would leave it alone
+            except (AssertionError, OSError):
+                pass
             self.process.kill()
         self.process.wait()
         self.reader.join(5)
@@ -282,27 +286,26 @@ def test_half_close_of_the_proxy_is_passed_on(world, way):
 @both
 def test_a_client_that_reads_slowly_holds_its_proxy_back(world, way):
     """No more waits in between than sockets, a buffer and a pipe hold."""
-    sent = [0]
+    sent, full = [0], threading.Event()
 
     def pour(conn):
         conn.setblocking(False)
-        while select.select([], [conn], [], 1)[1]:
+        while select.select([], [conn], [], 0.5)[1]:
             sent[0] += conn.send(b"x" * 65536)
+        full.set()
         conn.setblocking(True)
-        conn.close()
+        conn.shutdown(socket.SHUT_WR)
 
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(20)
     relay = world.relay(world.upstream(way, pour))
     sock.connect(("127.0.0.1", relay.port))
-    wait_for(lambda: sent[0] > 0)
-    assert sock.recv(1) == b"x"
-    sock.settimeout(20)
-    count = 1
-    before = sent[0]
-    while data := sock.recv(65536):
-        count += len(data)
-    assert count == sent[0] >= before and sent[0] < 40 * MIB
+    assert full.wait(20), "it goes on taking what nobody reads"
+    assert 0 < sent[0] < 40 * MIB
+    if is_static(world.binary):
+        assert resident_kib(relay.pid) < 2048
+    assert len(read_all(sock)) == sent[0]
 
 
 def test_a_reset_of_the_proxy_is_no_clean_end(world):
@@ -614,8 +617,7 @@ def test_env_leads_the_command_to_the_port(world):
                        "https_proxy": url, "NO_PROXY": "localhost,127.0.0.1,::1", "no_proxy": "localhost,127.0.0.1,::1",
                        "NODE_USE_ENV_PROXY": "1", "YARN_HTTP_PROXY": url, "YARN_HTTPS_PROXY": url,
                        "JAVA_TOOL_OPTIONS": java}
-    relay.says("")
-    assert b"ANTHROPIC" not in relay.log
+        assert b"-Xmx1g" not in relay.log, "it prints nothing of its environment"
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
@@ -661,14 +663,14 @@ def test_what_a_terminal_sends_is_not_sent_twice(world):
                                 "/usr/bin/python3", str(script)])
     said = b""
     try:
-        while b"interrupts" not in said:
+        while not re.search(rb"interrupts \d+\r", said):
             said += os.read(tty, 4096)
             if b"up" in said and b"^C" not in said:
                 os.write(tty, b"\x03")
                 said += b"^C"
     finally:
         os.close(tty)
-    assert b"interrupts 1" in said
+    assert b"interrupts 1\r" in said
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 

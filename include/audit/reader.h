@@ -21,4 +21,19 @@ MUST_CHECK enum err audit_reader_next(struct audit_reader *reader, uint64_t *out
 /* Number of durable entries now. */
 uint64_t audit_reader_durable(struct audit_reader *reader);
 
+/* What can be seen of a log from outside, without proving any of it. */
+struct audit_peek {
+    char origin[201];
+    char vkey[320];       /* of the directory itself; empty: none */
+    uint64_t entries;     /* durable */
+    uint64_t signed_size; /* of the last checkpoint */
+    uint64_t segments, segment_bytes;
+    uint64_t quarantined; /* files kept from recoveries */
+    bool held;            /* a process has the log open */
+    char holder[160];     /* what that process wrote of itself */
+};
+
+/* ERR_NOT_FOUND: no log lies there; ERR_CORRUPT: not one that can be read. */
+MUST_CHECK enum err audit_peek(const char *dir, struct audit_peek *out);
+
 #endif

@@ -40,7 +40,8 @@ void gate_close(struct audit_log *log, enum trouble trouble, const char *why)
     log->closed_recorded = false;
     log->closed_wall_ns = clock_wall_ns();
     log->closed_mono_ns = clock_mono_ns();
-    log->retry_ns = log->closed_mono_ns; /* try at once, then each second */
+    /* Mended at once, then tried each second; but whoever takes the log's file away sees the gate shut for a while. */
+    log->retry_ns = log->closed_mono_ns + (trouble == TROUBLE_REPLACED ? RETRY_NS : 0);
     pthread_mutex_lock(&log->status_lock);
     snprintf(log->gate_why, sizeof log->gate_why, "%s", why);
     pthread_mutex_unlock(&log->status_lock);

@@ -82,11 +82,16 @@ enum err io_replace_file(int dir, const char *name, struct span bytes, mode_t mo
     enum err err = io_write_all(fd, bytes);
     if (err == ERR_NONE && fsync(fd) != 0)
         err = ERR_IO;
+    int closing = errno;
     close(fd);
+    errno = closing;
     if (err == ERR_NONE && (renameat(dir, temporary, dir, name) != 0 || fsync(dir) != 0))
         err = ERR_IO;
-    if (err != ERR_NONE)
+    if (err != ERR_NONE) {
+        int error = errno;
         unlinkat(dir, temporary, 0);
+        errno = error;
+    }
     return err;
 }
 

@@ -13,9 +13,11 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LOG_JSON_MAX 1024
+#define LOCK_TRIES   5
 
 enum audit_start start_refused(enum audit_start result, char *message, size_t cap, const char *format, ...)
 {
@@ -95,13 +97,24 @@ static void read_boot(uint8_t out[static 16])
     }
 }
 
+/* `audit status` looks at the lock for a moment: that is no holder. */
+static bool lock_within(int fd)
+{
+    for (unsigned i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (i == LOCK_TRIES)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 10 * (long)NS_PER_MS}, NULL);
+    }
+    return true;
+}
+
 static enum audit_start take_lock(struct audit_log *log, const char *dir, char *message, size_t cap)
 {
     char text[160];
     log->lock_fd = openat(log->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (log->lock_fd < 0)
         return start_refused(AUDIT_START_FAILED, message, cap, "%s/lock: %s", dir, strerror(errno));
-    if (flock(log->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_within(log->lock_fd)) {
         ssize_t got = pread(log->lock_fd, text, sizeof text - 1, 0);
         text[got < 0 ? 0 : got] = '\0';
         text[strcspn(text, "\n")] = '\0';

@@ -107,16 +107,21 @@ static void checkpoint(struct audit_log *log, uint64_t now)
     uint64_t due = log->last_checkpoint_ns + (news ? CHECKPOINT_NS : IDLE_NS);
     if (log->tree.size == 0 || now < due || log->trouble == TROUBLE_SIGNER)
         return;
+    errno = 0;
     enum err err = checkpoint_write(log);
     if (err == ERR_NONE) {
         log->unsigned_since_ns = 0;
         return;
     }
+    /* These do not pass by themselves: no need to wait and see. */
+    bool lasting = err == ERR_DENIED || errno == EACCES || errno == EPERM || errno == EROFS || errno == ENOSPC;
     log->last_checkpoint_ns = now; /* try again in a second */
     if (log->unsigned_since_ns == 0)
         log->unsigned_since_ns = now;
     if (err == ERR_CORRUPT)
         gate_close(log, TROUBLE_SIGNER, "the signer refuses: the tree does not extend the one it signed");
+    else if (lasting)
+        gate_close(log, TROUBLE_SIGNER, errno == ENOSPC ? "the disk is full" : "a checkpoint may not be written");
     else if (now - log->unsigned_since_ns > UNSIGNED_MAX_NS)
         gate_close(log, TROUBLE_SIGNER, "nothing could be signed for ten seconds");
 }

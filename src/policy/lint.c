@@ -86,6 +86,31 @@ static void lint_wildcards(struct loader *l)
     }
 }
 
+/* ---- what is allowed and denied ---- */
+
+/* The denial wins; whoever wrote both lines should know. */
+static void lint_denied(struct loader *l)
+{
+    const struct policy *p = l->policy;
+    for (uint32_t i = 0; i < p->names.count; i++) {
+        const struct name_item *item = &p->names.items[i];
+        enum name_kind kind = names_kind(item);
+        struct hostname name;
+        struct name_hit hits[NAME_KINDS];
+        if ((kind != NAME_ALLOWED && kind != NAME_ENTRY) || names_is_wild(item) ||
+            hostname_parse(names_text(&p->names, i), &name) != ERR_NONE)
+            continue;
+        names_find(&p->names, &name, false, hits);
+        if (hits[NAME_DENIED].item == 0 && hits[NAME_BLOCKLIST].item == 0 && hits[NAME_BUILTIN].item == 0)
+            continue;
+        const struct place *place =
+            kind == NAME_ALLOWED ? &p->allowed.at[item->value] : &p->entries.at[item->value].place;
+        struct finding *f = lint_at(l, place, "denied", "'%.*s' is listed as allowed and denied: it stays closed",
+                                    SPAN_ARGS(place->text));
+        diag_fix(f, "remove one of the two; explain names the line that denies it");
+    }
+}
+
 /* ---- hosts at which anybody can receive ---- */
 
 static bool is_excepted(const struct loader *l, struct span name)
@@ -188,6 +213,7 @@ void load_lints(struct loader *l)
     lint_endpoints(l);
     lint_blocked(l);
     lint_wildcards(l);
+    lint_denied(l);
     lint_receivers(l);
     lint_groups(l);
     lint_control_plane(l);

@@ -78,6 +78,8 @@ static void test_lints(void **state)
     lints("name: e\nconfig:\n  networking: {type: limited, allow_package_managers: true}\n"
           "egress: {package_managers: {groups: [node]}}\n", "receiver:3");
     lints("name: e\nconfig: {networking: {type: limited}, packages: {pip: [], npm: []}}\n", "");
+    lints(LIMITED(", allowed_hosts: [a.test, b.test]") "egress: {denied_hosts: [\"*.test.test\", a.test]}\n", "denied:3");
+    lints("name: e\nconfig: {networking: {type: unrestricted}}\negress: {hosts: [{host: localhost}]}\n", "denied:3");
     lints("---\nname: e\r\nconfig: {networking: {type: limited}}\r\n...\n", "");
 }
 
@@ -307,7 +309,8 @@ static void test_examples(void **state)
 {
     (void)state;
     static const char *const files[] = {"policies/invoice-env.yaml", "policies/tightest.yaml",
-                                        "policies/unrestricted-blocklist.yaml"};
+                                        "policies/unrestricted-blocklist.yaml", "policies/python-dev.yaml",
+                                        "policies/agent-mcp.yaml", "policies/browser.yaml"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         const struct policy_sources sources = {.path = files[i]};
         struct diag diag;

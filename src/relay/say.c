@@ -11,7 +11,7 @@
 #define LINE_MAX_BYTES 1024
 #define QUIET_MS       1000
 
-static void put_line(uint64_t silent, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void put_line(uint64_t silent, const char *format, va_list args)
 {
     int saved_errno = errno;
     char text[LINE_MAX_BYTES];

@@ -668,10 +668,10 @@ def test_what_a_terminal_sends_is_not_sent_twice(world):
             if b"up" in said and b"^C" not in said:
                 os.write(tty, b"\x03")
                 said += b"^C"
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         os.close(tty)
-    assert b"interrupts 1\r" in said
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"interrupts 1\r" in said and status == 0
 
 
 # ---- where it runs ----

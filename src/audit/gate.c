@@ -97,8 +97,13 @@ static enum err mend(struct audit_log *log)
         return checkpoint_write(log);
     case TROUBLE_REPLACED:
         return segment_file_restore(log);
-    case TROUBLE_SEGMENT:
     case TROUBLE_SPACE:
+        if (!segment_file_has_room(log))
+            return ERR_IO;
+        if (log->segment.fd >= 0 && log->segment.bytes < log->segment_bytes)
+            return ERR_NONE;
+        return segment_file_begin(log);
+    case TROUBLE_SEGMENT:
         /* The ballast pays for what must be said while the disk is full. */
         err = segment_file_begin(log);
         if (err != ERR_NONE && errno == ENOSPC && log->reserve_fd >= 0 && ftruncate(log->reserve_fd, 0) != 0)

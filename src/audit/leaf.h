@@ -45,7 +45,7 @@ enum leaf_kind { LEAF_ATTEMPT, LEAF_OUTCOME, LEAF_TRAFFIC, LEAF_EVENT };
 struct leaf_facts {
     enum leaf_kind kind;
     enum event_kind event; /* of LEAF_EVENT */
-    bool allowed;     /* action_id 1 */
+    bool allowed;          /* action_id 1 */
     bool has_tenant;
     uint64_t sequence;
     uint64_t env_seq;

@@ -12,17 +12,17 @@
 
 enum ledger_finding {
     LEDGER_FINE,
-    LEDGER_MALFORMED,   /* not a leaf of this log, or its sequence is not its index */
-    LEDGER_GAP,         /* the number of its environment is not the next one */
-    LEDGER_NO_ATTEMPT,  /* an outcome whose attempt is not open */
+    LEDGER_MALFORMED,  /* not a leaf of this log, or its sequence is not its index */
+    LEDGER_GAP,        /* the number of its environment is not the next one */
+    LEDGER_NO_ATTEMPT, /* an outcome whose attempt is not open */
     LEDGER_NO_MEMORY,
 };
 
 struct ledger {
     struct envs envs;
     struct flows open;
-    uint32_t sessions; /* log_started entries so far */
-    bool stopped;      /* the last entry is log_stopped */
+    uint32_t sessions;                 /* log_started entries so far */
+    bool stopped;                      /* the last entry is log_stopped */
     uint64_t attempts, outcomes, lost; /* lost: open flows that an open_flows entry named */
 };
 

@@ -32,10 +32,10 @@
 /* Why the gate is closed; the first that is not over keeps it closed. */
 enum trouble {
     TROUBLE_NONE,
-    TROUBLE_SEGMENT, /* the segment is poisoned: a new one is needed */
+    TROUBLE_SEGMENT,  /* the segment is poisoned: a new one is needed */
     TROUBLE_REPLACED, /* somebody removed or replaced the segment: it is put back */
-    TROUBLE_SPACE,   /* the next segment has no room */
-    TROUBLE_SIGNER,  /* nothing was signed for too long, or the signer refuses */
+    TROUBLE_SPACE,    /* the next segment has no room */
+    TROUBLE_SIGNER,   /* nothing was signed for too long, or the signer refuses */
 };
 
 struct desk_slot {
@@ -99,10 +99,11 @@ struct audit_log {
     int64_t closed_wall_ns;
     uint64_t closed_mono_ns, retry_ns;
     bool want_rotated;
-    bool replaced; /* the last commit failed because the segment is not ours any more */
+    bool replaced;     /* the last commit failed because the segment is not ours any more */
     uint64_t stall_ns; /* of a commit that took too long; recorded by the next one */
     int64_t clock_step_ms;
 
+    uint64_t room_checked_ns;
     uint64_t last_commit_ns, window_ns, window_count, rate;
     uint64_t last_checkpoint_ns, unsigned_since_ns, last_heartbeat_ns;
     int64_t wall_minus_mono_ns;
@@ -129,6 +130,8 @@ MUST_CHECK enum err segment_file_continue(struct audit_log *log, uint64_t first,
 MUST_CHECK enum err segment_file_restore(struct audit_log *log);
 void segment_file_abandon(struct audit_log *log);
 void segment_file_close(struct audit_log *log);
+/* The room that is kept free beside what is reserved: below it the disk counts as full. */
+bool segment_file_has_room(const struct audit_log *log);
 bool segment_file_is_ours(const struct audit_log *log);
 
 /* batch.c */

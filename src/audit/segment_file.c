@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static enum err remember(struct audit_log *log, int fd, uint64_t first, uint64_t bytes)
@@ -157,6 +158,14 @@ void segment_file_close(struct audit_log *log)
 {
     close_both(&log->segment);
     log->segment.fd = log->segment.read_fd = -1;
+}
+
+bool segment_file_has_room(const struct audit_log *log)
+{
+    struct statvfs fs;
+    if (fstatvfs(log->segments_dir, &fs) != 0)
+        return true; /* not known: a write will tell */
+    return (uint64_t)fs.f_bavail * fs.f_frsize >= log->reserve_bytes;
 }
 
 bool segment_file_is_ours(const struct audit_log *log)

@@ -27,7 +27,7 @@ struct verify {
     bool has_pinned, pinned_seen;
     struct ledger ledger;
     struct digest *digest;
-    struct commit before; /* the commit record before the present one; count 0: none */
+    struct commit before;      /* the commit record before the present one; count 0: none */
     int64_t first_unsigned_ns; /* wall clock of the first commit behind the last checkpoint; 0: none */
     uint64_t gaps, strangers, missing_blobs, silences;
 };

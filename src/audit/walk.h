@@ -36,9 +36,9 @@ struct walk {
     struct tree tree;
     struct commit last; /* of the last batch; count 0: none */
     size_t segment_count;
-    uint64_t last_segment;   /* first index of the newest one */
-    uint64_t good_bytes;     /* of it */
-    uint64_t torn_bytes;     /* behind those, with WALK_TORN */
+    uint64_t last_segment;     /* first index of the newest one */
+    uint64_t good_bytes;       /* of it */
+    uint64_t torn_bytes;       /* behind those, with WALK_TORN */
     uint64_t superseded_bytes; /* behind the index at which the next segment takes over */
     bool has_first_bad;
     uint64_t first_bad;

@@ -88,6 +88,16 @@ static void commit(struct audit_log *log)
         gate_close(log, batch_trouble(log), why);
 }
 
+/* What is reserved can still be written, and must be kept for the outcomes of what is open. */
+static void check_room(struct audit_log *log, uint64_t now)
+{
+    if (log->trouble != TROUBLE_NONE || now - log->room_checked_ns < NS_PER_S)
+        return;
+    log->room_checked_ns = now;
+    if (!segment_file_has_room(log))
+        gate_close(log, TROUBLE_SPACE, "the disk is full");
+}
+
 static void rotate(struct audit_log *log, uint64_t now)
 {
     const struct segment_file *s = &log->segment;
@@ -130,6 +140,7 @@ static void checkpoint(struct audit_log *log, uint64_t now)
 static void housekeeping(struct audit_log *log)
 {
     uint64_t now = clock_mono_ns();
+    check_room(log, now);
     rotate(log, now);
     gate_try_open(log);
     if (log->segment.fd < 0)

@@ -220,6 +220,8 @@ uint32_t tunnel_lap(struct tunnel *t);
 void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end);
 /* Forgets the attempt that ended, on a connection that goes on. */
 void tunnel_renew(struct tunnel *t);
+/* To the step that carries bytes, with the timer at the first of its two deadlines. GO_ON or GO_ENDED. */
+enum go tunnel_carry(struct tunnel *t, enum step step);
 /* The relay's and exchange's timer has fired: ends the tunnel or sets it again from the last progress. */
 enum go tunnel_deadline(struct tunnel *t);
 void tunnel_wait_for(struct tunnel *t, enum waiting_for what);

@@ -14,9 +14,8 @@ enum go step_attempt(struct tunnel *t)
     if (desk_durable(desk) >= t->ticket) {
         tunnel_wait_done(t);
         t->times.durable_ms = tunnel_lap(t);
-        t->progress_ms = tunnel_now(t);
         if (t->door == DOOR_HTTP && http_may_reuse(t))
-            return tunnel_step(t, STEP_EXCHANGE);
+            return tunnel_carry(t, STEP_EXCHANGE);
         return tunnel_step(t, STEP_RESOLVE);
     }
     if (t->timed_out || desk_gate_closed(desk)) {
@@ -129,8 +128,7 @@ enum go step_dial(struct tunnel *t)
     t->upstream = s->dialled.port;
     t->upstream->wake = tunnel_client_wake;
     t->upstream->owner = t;
-    t->progress_ms = tunnel_now(t);
-    return tunnel_step(t, t->door == DOOR_HTTP ? STEP_EXCHANGE : STEP_REPLY);
+    return t->door == DOOR_HTTP ? tunnel_carry(t, STEP_EXCHANGE) : tunnel_step(t, STEP_REPLY);
 }
 
 enum send_state { SEND_DONE, SEND_WAIT, SEND_GONE };
@@ -185,9 +183,8 @@ static enum go begin_relay(struct tunnel *t)
     if (s->in_len > 0 && lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) != ERR_NONE)
         return tunnel_refuse(t, REASON_LIMIT, STAGE_HELLO);
     t->times.hello_ms = tunnel_lap(t);
-    t->relay_from_ms = t->progress_ms = tunnel_now(t);
     tunnel_setup_drop(t);
-    return tunnel_step(t, STEP_RELAY);
+    return tunnel_carry(t, STEP_RELAY);
 }
 
 static enum go judge_first_bytes(struct tunnel *t, enum first_bytes first, const struct hello *hello)

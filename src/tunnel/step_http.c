@@ -343,7 +343,7 @@ static enum pump switch_protocols(struct tunnel *t, const struct response *respo
     struct setup *s = t->setup;
     struct exchange *x = of(t);
     static const struct body none = {.kind = BODY_NONE};
-    if (!x->websocket || x->to_upstream_sent < x->to_upstream->used)
+    if (!x->websocket || !forward_accepts_websocket(response) || x->to_upstream_sent < x->to_upstream->used)
         return upstream_bad(t);
     enum pump pump = send_head(t, response, &none);
     if (pump != PUMP_MOVED)
@@ -358,10 +358,8 @@ static enum pump switch_protocols(struct tunnel *t, const struct response *respo
     bool kept = s->in_len == 0 || lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) == ERR_NONE;
     if (!kept || !preload_down(t))
         return ended(tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true));
-    t->relay_from_ms = t->progress_ms = tunnel_now(t);
     tunnel_setup_drop(t);
-    tunnel_step(t, STEP_RELAY);
-    return PUMP_STEP;
+    return ended(tunnel_carry(t, STEP_RELAY));
 }
 
 static enum pump final_head(struct tunnel *t, const struct response *response)
@@ -370,9 +368,7 @@ static enum pump final_head(struct tunnel *t, const struct response *response)
     if (!body_of_response(response, x->method, &x->response_body))
         return upstream_bad(t);
     x->keep_upstream = x->keep_upstream && forward_upstream_keeps_alive(response);
-    x->send_as = x->response_body.kind;
-    if (x->send_as == BODY_CHUNKED && t->setup->minor == 0)
-        x->send_as = BODY_UNTIL_CLOSE;
+    x->send_as = forward_send_as(&x->response_body, t->setup->minor);
     if (x->send_as == BODY_UNTIL_CLOSE || x->response_body.kind == BODY_UNTIL_CLOSE || t->home->draining)
         x->keep_client = false;
     if (x->response_body.kind == BODY_UNTIL_CLOSE)

@@ -46,6 +46,13 @@ enum go tunnel_deadline(struct tunnel *t)
     return GO_ON;
 }
 
+enum go tunnel_carry(struct tunnel *t, enum step step)
+{
+    t->relay_from_ms = t->progress_ms = tunnel_now(t);
+    tunnel_step(t, step);
+    return tunnel_deadline(t);
+}
+
 enum go step_relay(struct tunnel *t)
 {
     struct relay_pool *pool = t->home->o.pool;

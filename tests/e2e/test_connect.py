@@ -294,11 +294,12 @@ def test_over_the_unix_socket(lab):
     assert proxy.audit.verifies()
 
 
-def test_absolute_form_is_answered_and_recorded(lab):
-    """Until plain HTTP is there: 501, recorded, nothing forwarded."""
+def test_absolute_form_is_judged_and_recorded_like_a_connect(lab):
+    """The same verdict, answer and record: this port is not open on that host, so nothing is asked or dialled."""
     origin = lab.origin()
     proxy = lab.proxy(hosts=[origin.at("a.test")])
-    client = proxy.client().send(b"GET http://a.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n").expect(status=501)
+    client = proxy.client().send(b"GET http://a.test/x HTTP/1.1\r\nHost: a.test\r\n\r\n")
+    client.expect(status=403, reason="port_not_allowed")
     record = proxy.audit.attempt(**client.who)
     assert record["status_code"] == client.reply.reason
     assert not lab.dns.asked() and origin.connections == 0

@@ -295,8 +295,8 @@ static void a_websocket_becomes_a_tunnel_after_a_real_101(void **state)
     size_t before = upstream->got_len;
     lab_send_text(client, "early");
     assert_int_equal(upstream->got_len, before);
-    lab_send_text(upstream,
-                  "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nframe");
+    lab_send_text(upstream, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nframe");
     assert_true(got_text(client, "HTTP/1.1 101 ") && got_text(client, "\r\n\r\nframe"));
     assert_true(got_text(upstream, "early"));
     lab_send_text(client, "more");

@@ -61,6 +61,34 @@ void case_refuse(const char *text, struct diag *out)
     assert_true(out->errors > 0 && out->count > 0);
 }
 
+bool case_found(const struct diag *diag, const char *code, uint32_t line)
+{
+    for (size_t i = 0; i < diag->count; i++)
+        if (diag->items[i].severity == SEVERITY_ERROR && strcmp(diag->items[i].code, code) == 0 &&
+            (line == 0 || diag->items[i].line == line))
+            return true;
+    return false;
+}
+
+void case_fault(const char *text, const char *code, uint32_t line)
+{
+    struct diag diag;
+    case_refuse(text, &diag);
+    if (!case_found(&diag, code, line)) {
+        for (size_t i = 0; i < diag.count; i++)
+            print_error("%u:%u %s %s\n", diag.items[i].line, diag.items[i].column, diag.items[i].code,
+                        diag.items[i].message);
+        fail_msg("wanted %s in line %u of:\n%s", code, line, text);
+    }
+    diag_clear(&diag);
+}
+
+void case_faults(const struct policy_fault *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        case_fault(rows[i].text, rows[i].code, rows[i].line);
+}
+
 struct target case_target(const char *text)
 {
     struct target target;
@@ -85,8 +113,8 @@ static void parse_door(const char *text, struct parsed *out)
     if (colon == NULL)
         return;
     out->method = METHOD_UNKNOWN;
-#define X(name)                      \
-    if (strcmp(colon + 1, #name) == 0) \
+#define X(name)                                                                                                        \
+    if (strcmp(colon + 1, #name) == 0)                                                                                 \
         out->method = METHOD_##name;
     METHOD_TABLE(X)
 #undef X
@@ -117,7 +145,9 @@ static void parse_hello(const char *text, struct parsed *out)
     const char *plus = strchr(text, '+');
     size_t len = plus == NULL ? strlen(text) : (size_t)(plus - text);
     out->hello.ech = plus != NULL;
-    out->first = strcmp(text, "no-tls") == 0 ? FIRST_NOT_TLS : strcmp(text, "silence") == 0 ? FIRST_SILENCE : FIRST_HELLO;
+    out->first = strcmp(text, "no-tls") == 0    ? FIRST_NOT_TLS
+                 : strcmp(text, "silence") == 0 ? FIRST_SILENCE
+                                                : FIRST_HELLO;
     if (strncmp(text, "sni=", 4) == 0) {
         out->hello.sni = SNI_PRESENT;
         assert_int_equal(hostname_parse(span_make(text + 4, len - 4), &out->hello.name), ERR_NONE);

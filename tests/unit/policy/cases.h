@@ -29,6 +29,16 @@ void cases_run(const struct policy_case *rows, size_t count);
 /* Loads a text that must not load; gives its findings (to be cleared). */
 void case_refuse(const char *text, struct diag *out);
 
+/* One fault: the text must not load, and among its errors is this code, in this line (0: any). */
+struct policy_fault {
+    const char *text, *code;
+    uint32_t line;
+};
+
+void case_fault(const char *text, const char *code, uint32_t line);
+void case_faults(const struct policy_fault *rows, size_t count);
+bool case_found(const struct diag *diag, const char *code, uint32_t line);
+
 /* A target from "host:port". */
 struct target case_target(const char *text);
 

@@ -19,6 +19,7 @@ static const char fixture[] = LIMITED("[allowed.test, \"*.wild.test\"]");
 static const struct {
     const char *address, *class;
 } ranges[] = {
+  /* clang-format off */
     {"11.22.33.44",              NULL                              },
     {"0.0.0.0",                  "unspecified"                     },
     {"0.0.0.1",                  "this network (0.0.0.0/8)"        },
@@ -110,6 +111,7 @@ static const struct {
     {"feff::1",                  "site-local"                      },
     {"ff02::1",                  "multicast"                       },
     {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "multicast"        },
+  /* clang-format on */
 };
 
 static void test_ranges(void **state)
@@ -130,7 +132,8 @@ static void test_mixed(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
-        {fixture, "connect", "allowed.test:443", "11.22.33.44 127.0.0.1",    NULL, "address_forbidden", "builtin.addresses"},
+  /* clang-format off */
+        {fixture, "connect", "allowed.test:443", "11.22.33.44 127.0.0.1", NULL, "address_forbidden", ""},
         {fixture, "connect", "allowed.test:443", "127.0.0.1 11.22.33.44",    NULL, "address_forbidden", ""},
         {fixture, "connect", "allowed.test:443", "11.22.33.44 ::1",          NULL, "address_forbidden", ""},
         {fixture, "connect", "allowed.test:443", "2606:4700::1 10.0.0.1",    NULL, "address_forbidden", ""},
@@ -142,6 +145,7 @@ static void test_mixed(void **state)
         {fixture, "connect", "allowed.test:443", "11.0.0.1 11.0.0.2 11.0.0.3 11.0.0.4 11.0.0.5 11.0.0.6 11.0.0.7 "
          "11.0.0.8 11.0.0.9 11.0.0.10 11.0.0.11 11.0.0.12 11.0.0.13 11.0.0.14 11.0.0.15 127.0.0.1", NULL,
          "address_forbidden", ""},
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }
@@ -192,9 +196,10 @@ static void test_private(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
-        {private_nets, "connect", "exact.test:443",      "10.1.2.3",        NULL, "allowed",           "egress.private_networks[0]"},
-        {private_nets, "connect", "exact.test:443",      "10.1.2.4",        NULL, "address_forbidden", "builtin.addresses"},
-        {private_nets, "connect", "exact.test:443",      "192.168.255.255", NULL, "allowed",           "egress.private_networks[1]"},
+  /* clang-format off */
+        {private_nets, "connect", "exact.test:443", "10.1.2.3", NULL, "allowed", "egress.private_networks[0]"},
+        {private_nets, "connect", "exact.test:443", "10.1.2.4", NULL, "address_forbidden", "builtin.addresses"},
+        {private_nets, "connect", "exact.test:443", "192.168.255.255", NULL, "allowed", "egress.private_networks[1]"},
         {private_nets, "connect", "exact.test:443",      "fd12::1",         NULL, "allowed",           ""},
         {private_nets, "connect", "exact.test:443",      "fd13::1",         NULL, "address_forbidden", ""},
         {private_nets, "connect", "exact.test:443",      "127.0.0.1",       NULL, "address_forbidden", ""},
@@ -215,26 +220,28 @@ static void test_private(void **state)
         {private_unrestricted, "connect", "entry.test:443", "10.0.0.1",     NULL, "allowed",           ""},
         {private_unrestricted, "connect", "10.0.0.1:443",   "10.0.0.1",     NULL, "address_forbidden", ""},
         {private_unrestricted, "connect", "127.0.0.1:443",  "127.0.0.1",    NULL, "address_forbidden", ""},
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }
 
 /* Pins, and loopback by exact address and port. */
-static const char pins[] = LIMITED("[free.test]")
-    "egress:\n"
-    "  hosts:\n"
-    "    - {host: pin.test, addresses: [10.20.3.0/24, 11.22.33.0/24]}\n"
-    "    - {host: \"*.pin.test\", addresses: [10.20.4.0/24]}\n"
-    "    - {host: wide.test, addresses: [0.0.0.0/0]}\n"
-    "    - {host: local.test, addresses: [127.0.0.1/32, \"::1/128\"], ports: [8443]}\n"
-    "    - {host: \"*.local.test\", addresses: [127.0.0.2/32], ports: [8443]}\n"
-    "    - {host: 127.0.0.1, addresses: [127.0.0.1/32], ports: [9000]}\n"
-    "    - {host: nothing.test, addresses: []}\n";
+static const char pins[] =
+    LIMITED("[free.test]") "egress:\n"
+                           "  hosts:\n"
+                           "    - {host: pin.test, addresses: [10.20.3.0/24, 11.22.33.0/24]}\n"
+                           "    - {host: \"*.pin.test\", addresses: [10.20.4.0/24]}\n"
+                           "    - {host: wide.test, addresses: [0.0.0.0/0]}\n"
+                           "    - {host: local.test, addresses: [127.0.0.1/32, \"::1/128\"], ports: [8443]}\n"
+                           "    - {host: \"*.local.test\", addresses: [127.0.0.2/32], ports: [8443]}\n"
+                           "    - {host: 127.0.0.1, addresses: [127.0.0.1/32], ports: [9000]}\n"
+                           "    - {host: nothing.test, addresses: []}\n";
 
 static void test_pins(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
+  /* clang-format off */
         {pins, "connect", "pin.test:443",       "10.20.3.9",   NULL, "allowed",           "egress.hosts[0].addresses"},
         {pins, "connect", "pin.test:443",       "11.22.33.44", NULL, "allowed",           ""                         },
         {pins, "connect", "pin.test:443",       "10.20.4.1",   NULL, "address_forbidden", "egress.hosts[0].addresses"},
@@ -255,6 +262,7 @@ static void test_pins(void **state)
         {pins, "connect", "127.0.0.1:9001",     "127.0.0.1",   NULL, "port_not_allowed",  ""                         },
         {pins, "connect", "nothing.test:443",   "11.22.33.44", NULL, "address_forbidden", "egress.hosts[6].addresses"},
         {pins, "connect", "free.test:443",      "127.0.0.1",   NULL, "address_forbidden", ""                         },
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }
@@ -264,6 +272,7 @@ static void test_own(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
+  /* clang-format off */
         {pins,    "connect", "local.test:8443",  "127.0.0.1 own=127.0.0.1:8443",     NULL, "address_is_self", ""},
         {pins,    "connect", "local.test:8443",  "127.0.0.1 own=127.0.0.1:8444",     NULL, "allowed",         ""},
         {pins,    "connect", "local.test:8443",  "127.0.0.1 own=127.0.0.2:8443",     NULL, "allowed",         ""},
@@ -274,6 +283,7 @@ static void test_own(void **state)
         {fixture, "connect", "allowed.test:443", "11.22.33.44 own=11.22.33.44:443",  NULL, "address_is_self", ""},
         {fixture, "connect", "allowed.test:443", "127.0.0.1 own=127.0.0.1:443",      NULL, "address_is_self", ""},
         {fixture, "connect", "allowed.test:443", "11.22.33.44 own=11.22.33.44:3128", NULL, "allowed",         ""},
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }
@@ -285,13 +295,14 @@ static const char nat64_32[] = LIMITED("[allowed.test]") "egress: {nat64: \"2a00
 static const char nat64_40[] = LIMITED("[allowed.test]") "egress: {nat64: \"2a00:1234:5600::/40\"}\n";
 static const char nat64_56[] = LIMITED("[allowed.test]") "egress: {nat64: \"2a00:1234:5600:7700::/56\"}\n";
 static const char nat64_64[] = LIMITED("[allowed.test]") "egress: {nat64: \"2a00:1234:5600:7700::/64\"}\n";
-static const char nat64_private[] = LIMITED("[allowed.test, \"*.wild.test\"]")
-    "egress: {nat64: \"64:ff9b::/96\", private_networks: [10.0.0.0/8]}\n";
+static const char nat64_private[] =
+    LIMITED("[allowed.test, \"*.wild.test\"]") "egress: {nat64: \"64:ff9b::/96\", private_networks: [10.0.0.0/8]}\n";
 
 static void test_nat64(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
+  /* clang-format off */
         {nat64_96, "connect", "allowed.test:443", "64:ff9b::b16:212c",            NULL, "allowed",           ""},
         {nat64_96, "connect", "allowed.test:443", "64:ff9b::7f00:1",              NULL, "address_forbidden", ""},
         {nat64_96, "connect", "allowed.test:443", "64:ff9b::a9fe:a9fe",           NULL, "address_forbidden", ""},
@@ -315,6 +326,7 @@ static void test_nat64(void **state)
         {nat64_64, "connect", "allowed.test:443", "2a00:1234:5600:7700:7f:0:100:0", NULL, "address_forbidden", ""},
         {nat64_private, "connect", "allowed.test:443", "64:ff9b::a00:1",          NULL, "allowed",           ""},
         {nat64_private, "connect", "a.wild.test:443",  "64:ff9b::a00:1",          NULL, "address_forbidden", ""},
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }
@@ -322,8 +334,8 @@ static void test_nat64(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges), cmocka_unit_test(test_mixed), cmocka_unit_test(test_index),
-        cmocka_unit_test(test_private), cmocka_unit_test(test_pins), cmocka_unit_test(test_own),
+        cmocka_unit_test(test_ranges),  cmocka_unit_test(test_mixed), cmocka_unit_test(test_index),
+        cmocka_unit_test(test_private), cmocka_unit_test(test_pins),  cmocka_unit_test(test_own),
         cmocka_unit_test(test_nat64),
     };
     return cmocka_run_group_tests_name("policy: the address stage", tests, NULL, NULL);

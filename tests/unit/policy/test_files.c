@@ -49,8 +49,19 @@ static int tear_down(void **state)
     (void)state;
     char command[PATH_MAX];
     /* Everything lies in one directory or one level below it. */
-    static const char *const names[] = {"e.yaml", "link", "chain", "fifo", "list", "list2", "agent.md", "agent.yaml",
-                                        "egress.yaml", "open/e.yaml", "open/deep/e.yaml", "open/deep", "sticky/e.yaml"};
+    static const char *const names[] = {"e.yaml",
+                                        "link",
+                                        "chain",
+                                        "fifo",
+                                        "list",
+                                        "list2",
+                                        "agent.md",
+                                        "agent.yaml",
+                                        "egress.yaml",
+                                        "open/e.yaml",
+                                        "open/deep/e.yaml",
+                                        "open/deep",
+                                        "sticky/e.yaml"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(command, sizeof command, "%s/%s", dir, names[i]);
         if (unlink(command) != 0)
@@ -64,9 +75,8 @@ static int tear_down(void **state)
 
 static enum err load_with(const char *name, const char *egress, bool strict, struct diag *diag, struct policy **out)
 {
-    const struct policy_sources sources = {.path = path_of(name),
-                                           .egress_path = egress == NULL ? NULL : path_of(egress),
-                                           .strict_files = strict};
+    const struct policy_sources sources = {
+        .path = path_of(name), .egress_path = egress == NULL ? NULL : path_of(egress), .strict_files = strict};
     diag_init(diag);
     *out = NULL;
     return policy_load(&sources, diag, out);
@@ -185,7 +195,8 @@ static void test_lists(void **state)
     (void)state;
     struct diag diag;
     struct policy *policy;
-    put("list", "# names\n\nOne.Test\r\n*.wild.test\nb\xc3\xbc" "cher.test\ntwo.test");
+    put("list", "# names\n\nOne.Test\r\n*.wild.test\nb\xc3\xbc"
+                "cher.test\ntwo.test");
     put("list2", "bad.wild.test\n*.com\none.test\n");
     put("e.yaml", "name: e\nconfig: {networking: {type: limited, allowed_hosts: [a.test, one.test]}}\n"
                   "egress: {allowed_host_files: [list], blocklist: [./list2]}\n");
@@ -252,8 +263,9 @@ static void test_agents(void **state)
                   "egress: {agents: [agent.md, agent.yaml]}\n");
     put("agent.md", "---\r\nname: x\nmcp_servers:\n  - {type: url, name: a, url: \"https://md.test/x\"}\n"
                     "  - {type: stdio, name: b, command: foo}\n---\nText with: colons, and --- dashes.\n");
-    put("agent.yaml", "name: y\nmodel: m\ntools:\n  - {type: mcp, server_label: l, server_url: \"https://old.test:8443/\"}\n"
-                      "  - {type: bash}\nmcp_servers:\n  - {name: c, url: \"http://plain.test\"}\nsystem: |\n  Hello\n");
+    put("agent.yaml",
+        "name: y\nmodel: m\ntools:\n  - {type: mcp, server_label: l, server_url: \"https://old.test:8443/\"}\n"
+        "  - {type: bash}\nmcp_servers:\n  - {name: c, url: \"http://plain.test\"}\nsystem: |\n  Hello\n");
     assert_int_equal(load_with("e.yaml", NULL, true, &diag, &policy), ERR_NONE);
     ask(policy, "md.test:443", REASON_ALLOWED, "agent.md", 4);
     ask(policy, "old.test:8443", REASON_ALLOWED, "agent.yaml", 4);
@@ -309,8 +321,8 @@ static void test_egress_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds), cmocka_unit_test(test_modes),  cmocka_unit_test(test_directories),
-        cmocka_unit_test(test_lists), cmocka_unit_test(test_id),     cmocka_unit_test(test_agents),
+        cmocka_unit_test(test_kinds),       cmocka_unit_test(test_modes), cmocka_unit_test(test_directories),
+        cmocka_unit_test(test_lists),       cmocka_unit_test(test_id),    cmocka_unit_test(test_agents),
         cmocka_unit_test(test_egress_file),
     };
     umask(022);

@@ -125,7 +125,13 @@ static void test_except(void **state)
     static const struct {
         const char *host;
         int group;
-    } rows[] = {{"x.a.test", 1}, {"no.a.test", -1}, {"y.no.a.test", -1}, {"yes.no.a.test", 2}, {"other.a.test", 1}};
+    } rows[] = {
+        {"x.a.test",      1 },
+        {"no.a.test",     -1},
+        {"y.no.a.test",   -1},
+        {"yes.no.a.test", 2 },
+        {"other.a.test",  1 }
+    };
     struct names names;
     names_init(&names);
     assert_int_equal(names_add(&names, NAME_GROUP_EXCEPT, false, span_text("no.a.test"), 1, 0), ERR_NONE);

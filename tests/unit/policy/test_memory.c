@@ -46,7 +46,8 @@ static const char text[] =
     "allow_mcp_servers: true, allow_package_managers: true}\n"
     "egress:\n"
     "  hosts: [{host: c.test, ports: [1, 2], addresses: [10.0.0.0/8], methods: [GET]}]\n"
-    "  mcp_servers: [{type: url, name: m, url: \"https://m.test:8443/\"}, {type: url, name: o, url: \"https://m.test/\"}]\n"
+    "  mcp_servers: [{type: url, name: m, url: \"https://m.test:8443/\"}, {type: url, name: o, url: "
+    "\"https://m.test/\"}]\n"
     "  host_patterns: {allow: ['x+\\.test'], deny: ['y+\\.test']}\n"
     "  denied_hosts: [d.test]\n"
     "  blocked_ports: [25]\n"
@@ -99,15 +100,17 @@ static void test_answers_take_none(void **state)
     (void)state;
     struct policy *policy = NULL;
     assert_int_equal(load(&policy), ERR_NONE);
-    static const char *const targets[] = {"a.test:443", "q.b.test:443", "xxx.test:443", "yyy.test:443", "none.test:443",
-                                          "11.22.33.44:443", "m.test:8443", "pypi.org:443"};
+    static const char *const targets[] = {"a.test:443",    "q.b.test:443",    "xxx.test:443", "yyy.test:443",
+                                          "none.test:443", "11.22.33.44:443", "m.test:8443",  "pypi.org:443"};
     calls = 0;
     fail_at = 0;
     counting = true;
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
         struct target target = case_target(targets[i]);
         struct question question = {.door = DOOR_CONNECT, .method = METHOD_CONNECT, .target = &target};
-        struct ipaddr address = {.family = 4, .bytes = {11, 22, 33, 44}};
+        struct ipaddr address = {
+            .family = 4, .bytes = {11, 22, 33, 44}
+        };
         struct admitted admitted;
         struct decision decision;
         struct hello hello = {.sni = SNI_NONE};

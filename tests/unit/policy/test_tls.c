@@ -22,6 +22,7 @@ static void test_limited(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
+  /* clang-format off */
         {limited, "connect", "a.test:443",        NULL, "sni=a.test",          "allowed",         "egress.tls"     },
         {limited, "connect", "A.Test.:443",       NULL, "sni=A.TEST",          "allowed",         ""               },
         {limited, "connect", "a.test:443",        NULL, "sni=denied.test",     "sni_mismatch",    "egress.tls"     },
@@ -44,6 +45,7 @@ static void test_limited(void **state)
         {limited, "connect", "browser.test:443",  NULL, "sni=browser.test+ech", "allowed",        ""               },
         {limited, "connect", "browser.test:443",  NULL, "sni=cdn.test+ech",    "sni_mismatch",    ""               },
         {limited, "connect", "browser.test:443",  NULL, "no-sni+ech",          "sni_absent",      ""               },
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }
@@ -55,6 +57,7 @@ static void test_unrestricted(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
+  /* clang-format off */
         {unrestricted, "connect", "a.test:443",      NULL, "sni=a.test",     "allowed",       ""},
         {unrestricted, "connect", "a.test:443",      NULL, "sni=b.test",     "sni_mismatch",  ""},
         {unrestricted, "connect", "a.test:443",      NULL, "no-sni",         "allowed",       ""},
@@ -66,6 +69,7 @@ static void test_unrestricted(void **state)
         {unrestricted, "connect", "strict.test:443", NULL, "no-sni",         "sni_absent",    ""},
         {unrestricted, "connect", "11.22.33.44:443", NULL, "sni=a.test",     "sni_mismatch",  ""},
         {unrestricted, "connect", "11.22.33.44:443", NULL, "no-sni",         "allowed",       ""},
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }
@@ -82,6 +86,7 @@ static void test_env_wide(void **state)
 {
     (void)state;
     static const struct policy_case rows[] = {
+  /* clang-format off */
         {env_wide, "connect", "a.test:443",      NULL, "no-sni",              "allowed",       "egress.tls"     },
         {env_wide, "connect", "a.test:443",      NULL, "sni=a.test+ech",      "allowed",       ""               },
         {env_wide, "connect", "a.test:443",      NULL, "no-tls",              "allowed",       ""               },
@@ -92,6 +97,7 @@ static void test_env_wide(void **state)
         {env_wide, "connect", "partly.test:443", NULL, "no-sni",              "sni_absent",    ""               },
         {env_wide, "connect", "partly.test:443", NULL, "no-tls",              "allowed",       ""               },
         {env_wide, "connect", "partly.test:443", NULL, "silence",             "hello_timeout", ""               },
+  /* clang-format on */
     };
     CASES_RUN(rows);
 }

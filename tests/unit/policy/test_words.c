@@ -44,10 +44,13 @@ static void test_lints(void **state)
     lints(LIMITED(", allowed_hosts: [a.test]"), "");
     lints(LIMITED(", allow_mcp_servers: true"), "unused_toggle:3");
     lints(LIMITED("") "egress: {mcp_servers: [{type: url, name: a, url: \"https://m.test/\"}]}\n", "closed_endpoint:4");
-    lints(LIMITED(", allowed_hosts: [m.test]") "egress: {mcp_servers: [{type: url, name: a, url: \"https://m.test/\"}]}\n",
+    lints(LIMITED(
+              ", allowed_hosts: [m.test]") "egress: {mcp_servers: [{type: url, name: a, url: \"https://m.test/\"}]}\n",
           "");
-    lints(LIMITED(", allow_mcp_servers: true") "egress: {mcp_servers: [{type: url, name: a, url: \"https://m.test:22/\"}]}\n",
-          "closed_endpoint:4");
+    lints(
+        LIMITED(
+            ", allow_mcp_servers: true") "egress: {mcp_servers: [{type: url, name: a, url: \"https://m.test:22/\"}]}\n",
+        "closed_endpoint:4");
     lints(LIMITED(", allowed_hosts: [\"*.a.test\", b.a.test]"), "covered:3");
     lints(LIMITED(", allowed_hosts: [\"*.a.test\", \"*.b.a.test\"]"), "covered:3");
     lints(LIMITED(", allowed_hosts: [\"*.a.test\", a.test]"), "");
@@ -59,26 +62,33 @@ static void test_lints(void **state)
     lints(LIMITED(", allowed_hosts: [127.0.0.1]"), "never_dialled:3");
     lints(LIMITED(", allowed_hosts: [storage.googleapis.com]"), "receiver:3");
     lints(LIMITED(", allowed_hosts: [bucket.s3.amazonaws.com, gist.github.com]"), "receiver:3 receiver:3");
-    lints(LIMITED(", allowed_hosts: [docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com]"), "");
+    lints(LIMITED(", allowed_hosts: [docker-images-prod.6aa30f8b08e16409b46e0173d6de2f56.r2.cloudflarestorage.com]"),
+          "");
     lints(LIMITED(", allowed_hosts: [api.anthropic.com]"), "receiver:3");
     lints("name: e\nconfig: {type: self_hosted, networking: {type: limited}}\n", "control_plane:2");
     lints("name: e\nconfig: {type: self_hosted, networking: {type: unrestricted}}\n", "");
     lints(LIMITED("") "egress:\n  hosts: [{host: \"*.github.io\", accept_shared_suffix: true}]\n", "receiver:5");
-    lints(LIMITED(", allowed_hosts: [\"*.github.io\"]") "egress:\n  hosts: [{host: \"*.GitHub.io\", accept_shared_suffix: true}]\n",
+    lints(LIMITED(", allowed_hosts: [\"*.github.io\"]") "egress:\n  hosts: [{host: \"*.GitHub.io\", "
+                                                        "accept_shared_suffix: true}]\n",
           "receiver:3 receiver:5");
     lints(LIMITED(", allowed_hosts: [\"https://a.test\"]") "egress: {accept_url_entries: true}\n", "url_entry:3");
     lints(LIMITED("") "egress: {hosts: [{host: a.test, ports: [22, 443]}]}\n", "blocked_port:4");
-    lints("name: e\nid: env_1\narchived_at: null\nmetadata: {a: [1]}\nconfig: {networking: {type: limited}, memory: 1}\n",
-          "not_enforced:2 not_enforced:3 not_enforced:4 not_enforced:5");
+    lints(
+        "name: e\nid: env_1\narchived_at: null\nmetadata: {a: [1]}\nconfig: {networking: {type: limited}, memory: 1}\n",
+        "not_enforced:2 not_enforced:3 not_enforced:4 not_enforced:5");
     lints("name: e\nconfig: {networking: {type: limited}}\negres: {}\n", "not_enforced:3");
     lints("name: e\nconfig:\n  networking: {type: limited, allow_package_managers: true}\n"
-          "egress: {package_managers: {mode: declared}}\n", "unused_toggle:3");
+          "egress: {package_managers: {mode: declared}}\n",
+          "unused_toggle:3");
     lints("name: e\nconfig:\n  networking: {type: limited, allow_package_managers: true}\n"
-          "egress: {package_managers: {mode: read_only, groups: [python, node]}}\n", "package_group:4");
+          "egress: {package_managers: {mode: read_only, groups: [python, node]}}\n",
+          "package_group:4");
     lints("name: e\nconfig:\n  networking: {type: limited, allow_package_managers: true}\n"
-          "egress: {package_managers: {groups: [node]}}\n", "receiver:3");
+          "egress: {package_managers: {groups: [node]}}\n",
+          "receiver:3");
     lints("name: e\nconfig: {networking: {type: limited}, packages: {pip: [], npm: []}}\n", "");
-    lints(LIMITED(", allowed_hosts: [a.test, b.test]") "egress: {denied_hosts: [\"*.test.test\", a.test]}\n", "denied:3");
+    lints(LIMITED(", allowed_hosts: [a.test, b.test]") "egress: {denied_hosts: [\"*.test.test\", a.test]}\n",
+          "denied:3");
     lints("name: e\nconfig: {networking: {type: unrestricted}}\negress: {hosts: [{host: localhost}]}\n", "denied:3");
     lints("---\nname: e\r\nconfig: {networking: {type: limited}}\r\n...\n", "");
 }
@@ -88,15 +98,16 @@ static void test_lints(void **state)
 static void test_values(void **state)
 {
     (void)state;
-    struct policy *policy = case_load("name: \"e 1\"\nconfig: {type: cloud, networking: {type: limited}}\n"
-                                      "egress:\n"
-                                      "  environment_ids: [env_a, env_b]\n"
-                                      "  denial_hint: Ask Bob.\n"
-                                      "  limits: {idle: 10m, head_bytes: 16KiB, tunnels: 7, bytes_up: \"2GiB\"}\n"
-                                      "  tests:\n"
-                                      "    - {target: \"a.test:443\", expect: deny, reason: host_not_allowed}\n"
-                                      "    - {target: \"a.test:80\", via: http, expect: deny}\n"
-                                      "    - {target: \"a..test:80\", via: socks5, expect: deny, reason: malformed_target}\n");
+    struct policy *policy =
+        case_load("name: \"e 1\"\nconfig: {type: cloud, networking: {type: limited}}\n"
+                  "egress:\n"
+                  "  environment_ids: [env_a, env_b]\n"
+                  "  denial_hint: Ask Bob.\n"
+                  "  limits: {idle: 10m, head_bytes: 16KiB, tunnels: 7, bytes_up: \"2GiB\"}\n"
+                  "  tests:\n"
+                  "    - {target: \"a.test:443\", expect: deny, reason: host_not_allowed}\n"
+                  "    - {target: \"a.test:80\", via: http, expect: deny}\n"
+                  "    - {target: \"a..test:80\", via: socks5, expect: deny, reason: malformed_target}\n");
     assert_true(span_is(policy_name(policy), "e 1"));
     assert_true(policy_is_limited(policy));
     assert_true(span_is(policy_denial_hint(policy), "Ask Bob."));
@@ -140,17 +151,17 @@ static void test_describe(void **state)
 {
     (void)state;
     static struct seen seen;
-    struct policy *policy =
-        case_load("name: e\nconfig:\n  networking: {type: limited, allowed_hosts: [a.test, b.test, 11.22.33.44]}\n"
-                  "egress:\n"
-                  "  hosts:\n"
-                  "    - {host: b.test, ports: [8443, 443], addresses: [10.0.0.0/8], tls: {ech: outer}, methods: [GET]}\n"
-                  "  mcp_servers: [{type: url, name: a, url: \"https://m.test/\"}]\n"
-                  "  denied_hosts: [\"*.bad.test\"]\n"
-                  "  host_patterns: {allow: ['x\\.test'], deny: ['y\\.test']}\n"
-                  "  nat64: \"64:ff9b::/96\"\n"
-                  "  private_networks: [192.168.0.0/16]\n"
-                  "  blocked_ports: [25]\n");
+    struct policy *policy = case_load(
+        "name: e\nconfig:\n  networking: {type: limited, allowed_hosts: [a.test, b.test, 11.22.33.44]}\n"
+        "egress:\n"
+        "  hosts:\n"
+        "    - {host: b.test, ports: [8443, 443], addresses: [10.0.0.0/8], tls: {ech: outer}, methods: [GET]}\n"
+        "  mcp_servers: [{type: url, name: a, url: \"https://m.test/\"}]\n"
+        "  denied_hosts: [\"*.bad.test\"]\n"
+        "  host_patterns: {allow: ['x\\.test'], deny: ['y\\.test']}\n"
+        "  nat64: \"64:ff9b::/96\"\n"
+        "  private_networks: [192.168.0.0/16]\n"
+        "  blocked_ports: [25]\n");
     policy_describe(policy, see, &seen);
     has(&seen, "config.networking.type | limited: what is listed, nothing else | config.networking.type | 3\n");
     has(&seen, "allowed_hosts | a.test  443 (CONNECT, SOCKS5, TLS), 80 (HTTP) | allowed_hosts[0] | 3\n");
@@ -182,9 +193,8 @@ static void opening_of(const struct closed *row, char *out, size_t cap)
     struct policy *policy = case_load(row->policy);
     struct target target = case_target(row->target);
     bool http = strcmp(row->door, "http") == 0;
-    struct question question = {.door = http ? DOOR_HTTP : DOOR_CONNECT,
-                                .method = http ? METHOD_PUT : METHOD_CONNECT,
-                                .target = &target};
+    struct question question = {
+        .door = http ? DOOR_HTTP : DOOR_CONNECT, .method = http ? METHOD_PUT : METHOD_CONNECT, .target = &target};
     struct decision decision;
     struct ipaddr address;
     struct outbuf o = outbuf_make(out, cap - 1);
@@ -205,37 +215,40 @@ static void opening_of(const struct closed *row, char *out, size_t cap)
     policy_unref(policy);
 }
 
-static const char shut[] = LIMITED(", allowed_hosts: [a.test]") "egress:\n"
-                                                                "  methods: [GET]\n"
-                                                                "  denied_hosts: [d.test]\n"
-                                                                "  hosts: [{host: p.test, addresses: [10.0.0.0/24]}]\n"
-                                                                "  mcp_servers: [{type: url, name: m, url: \"https://m.test\"}]\n";
+static const char shut[] =
+    LIMITED(", allowed_hosts: [a.test]") "egress:\n"
+                                         "  methods: [GET]\n"
+                                         "  denied_hosts: [d.test]\n"
+                                         "  hosts: [{host: p.test, addresses: [10.0.0.0/24]}]\n"
+                                         "  mcp_servers: [{type: url, name: m, url: \"https://m.test\"}]\n";
 
 static void test_openings(void **state)
 {
     (void)state;
     static const struct closed rows[] = {
-        {shut, "connect", "a.test:443",             NULL,              NULL,  ""                                                  },
-        {shut, "connect", "x.test:443",             NULL,              NULL,  "allowed_hosts:\n      - \"x.test\"\n"              },
-        {shut, "connect", "x.test:8443",            NULL,              NULL,  "- {host: \"x.test\", ports: [8443]}\n"             },
-        {shut, "connect", "m.test:443",             NULL,              NULL,  "allow_mcp_servers: true"                           },
-        {shut, "connect", "pypi.org:443",           NULL,              NULL,  "package group python (downloads only)"             },
-        {shut, "connect", "a.test:8443",            NULL,              NULL,  "- {host: \"a.test\", ports: [443, 8443]}\n"        },
-        {shut, "connect", "p.test:8443",            NULL,              NULL,  "# in the entry of this host, case.yaml:7"          },
-        {shut, "connect", "a.test:22",              NULL,              NULL,  "blocked_ports: [3306, 5432]\n"                     },
-        {shut, "connect", "d.test:443",             NULL,              NULL,  "denied by egress.denied_hosts[0] (case.yaml:6)"    },
-        {shut, "connect", "11.22.33.44:443",        NULL,              NULL,  "- \"11.22.33.44\"\n"                               },
-        {shut, "connect", "169.254.169.254:443",    NULL,              NULL,  "Nothing opens it"                                  },
-        {shut, "connect", "[::ffff:b16:212c]:443",  NULL,              NULL,  "Nothing opens it"                                  },
-        {shut, "http",    "a.test:80",              NULL,              NULL,  "- {host: \"a.test\", methods: [PUT]}"              },
-        {shut, "connect", "a.test:443",             "10.0.0.1",        NULL,  "- {host: \"a.test\", addresses: [10.0.0.1/32]}\n"  },
-        {shut, "connect", "a.test:443",             "::1",             NULL,  "addresses: [::1/128], ports: [443]}\n"             },
-        {shut, "connect", "a.test:443",             "169.254.169.254", NULL,  "Nothing opens it: link-local"                      },
-        {shut, "connect", "a.test:443",             "64:ff9b::1",      NULL,  "egress.nat64"                                      },
-        {shut, "connect", "p.test:443",             "10.0.1.1",        NULL,  "egress.hosts[0].addresses (case.yaml:7)"           },
-        {shut, "connect", "a.test:443",             NULL,              "ech", "tls: {ech: outer}}\n"                              },
-        {shut, "connect", "a.test:443",             NULL,              "tls", "tls: {sni: optional}}\n"                           },
-        {shut, "connect", "a.test:443",             NULL,              "raw", "tls: {non_tls: allow}}\n"                          },
+  /* clang-format off */
+        {shut, "connect", "a.test:443", NULL, NULL, "" },
+        {shut, "connect", "x.test:443", NULL, NULL, "allowed_hosts:\n      - \"x.test\"\n" },
+        {shut, "connect", "x.test:8443", NULL, NULL, "- {host: \"x.test\", ports: [8443]}\n" },
+        {shut, "connect", "m.test:443", NULL, NULL, "allow_mcp_servers: true" },
+        {shut, "connect", "pypi.org:443", NULL, NULL, "package group python (downloads only)" },
+        {shut, "connect", "a.test:8443", NULL, NULL, "- {host: \"a.test\", ports: [443, 8443]}\n" },
+        {shut, "connect", "p.test:8443", NULL, NULL, "# in the entry of this host, case.yaml:7" },
+        {shut, "connect", "a.test:22", NULL, NULL, "blocked_ports: [3306, 5432]\n" },
+        {shut, "connect", "d.test:443", NULL, NULL, "denied by egress.denied_hosts[0] (case.yaml:6)" },
+        {shut, "connect", "11.22.33.44:443", NULL, NULL, "- \"11.22.33.44\"\n" },
+        {shut, "connect", "169.254.169.254:443", NULL, NULL, "Nothing opens it" },
+        {shut, "connect", "[::ffff:b16:212c]:443", NULL, NULL, "Nothing opens it" },
+        {shut, "http", "a.test:80", NULL, NULL, "- {host: \"a.test\", methods: [PUT]}" },
+        {shut, "connect", "a.test:443", "10.0.0.1", NULL, "- {host: \"a.test\", addresses: [10.0.0.1/32]}\n" },
+        {shut, "connect", "a.test:443", "::1", NULL, "addresses: [::1/128], ports: [443]}\n" },
+        {shut, "connect", "a.test:443", "169.254.169.254", NULL, "Nothing opens it: link-local" },
+        {shut, "connect", "a.test:443", "64:ff9b::1", NULL, "egress.nat64" },
+        {shut, "connect", "p.test:443", "10.0.1.1", NULL, "egress.hosts[0].addresses (case.yaml:7)" },
+        {shut, "connect", "a.test:443", NULL, "ech", "tls: {ech: outer}}\n" },
+        {shut, "connect", "a.test:443", NULL, "tls", "tls: {sni: optional}}\n" },
+        {shut, "connect", "a.test:443", NULL, "raw", "tls: {non_tls: allow}}\n" },
+  /* clang-format on */
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char out[2048];
@@ -308,9 +321,9 @@ static void test_tables(void **state)
 static void test_examples(void **state)
 {
     (void)state;
-    static const char *const files[] = {"policies/invoice-env.yaml", "policies/tightest.yaml",
-                                        "policies/unrestricted-blocklist.yaml", "policies/python-dev.yaml",
-                                        "policies/agent-mcp.yaml", "policies/browser.yaml"};
+    static const char *const files[] = {
+        "policies/invoice-env.yaml", "policies/tightest.yaml",  "policies/unrestricted-blocklist.yaml",
+        "policies/python-dev.yaml",  "policies/agent-mcp.yaml", "policies/browser.yaml"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         const struct policy_sources sources = {.path = files[i]};
         struct diag diag;

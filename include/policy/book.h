@@ -15,10 +15,15 @@ MUST_CHECK enum err book_make(struct policy *const *policies, size_t count, uint
 struct book *book_ref(struct book *book);
 void book_unref(struct book *book); /* NULL is allowed */
 
+/* Something of the maker's own that is true for this book alone and goes with it: freed after the last reference, by
+ * the thread that gave it up. Once, before the book is shared. */
+void book_attach(struct book *book, void *object, void (*free_object)(void *object));
+void *book_attached(const struct book *book); /* NULL if there is nothing */
+
 uint64_t book_generation(const struct book *book);
 size_t book_count(const struct book *book);
-struct policy *book_at(const struct book *book, size_t index);          /* borrowed */
-struct policy *book_find(const struct book *book, struct span environment); /* borrowed, NULL if there is none */
+struct policy *book_at(const struct book *book, size_t index);                    /* borrowed */
+struct policy *book_find(const struct book *book, struct span environment);       /* borrowed, NULL if there is none */
 struct policy *book_find_id(const struct book *book, struct span environment_id); /* by egress.environment_ids */
 
 #endif

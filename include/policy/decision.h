@@ -11,6 +11,7 @@
 enum verdict { VERDICT_DENY = 0, VERDICT_ALLOW = 1 };
 
 /* Where in the life of an attempt something was decided; the order is that of docs/life-of-a-connect.md. */
+/* clang-format off */
 #define STAGE_TABLE(X)      \
     X(NONE, "none")         \
     X(SYNTAX, "syntax")     \
@@ -24,6 +25,7 @@ enum verdict { VERDICT_DENY = 0, VERDICT_ALLOW = 1 };
     X(DIAL, "dial")         \
     X(HELLO, "hello")       \
     X(RELAY, "relay")
+/* clang-format on */
 
 enum stage {
 #define X(id, text) STAGE_##id,
@@ -34,6 +36,7 @@ enum stage {
 const char *stage_text(enum stage stage);
 
 /* What kind of line decided. The id that a record carries is made by policy_rule(). */
+/* clang-format off */
 #define RULE_TABLE(X)                        \
     X(DEFAULT, "default")                    \
     X(ALLOWED_HOST, "allowed_hosts")         \
@@ -55,6 +58,7 @@ const char *stage_text(enum stage stage);
     X(TLS, "egress.tls")                     \
     X(SYNTAX, "syntax")                      \
     X(LIMIT, "egress.limits")
+/* clang-format on */
 
 enum rule_kind {
 #define X(id, text) RULE_##id,

@@ -14,11 +14,11 @@ enum severity { SEVERITY_ERROR, SEVERITY_LINT };
 
 struct finding {
     enum severity severity;
-    const char *code;  /* stable short name, "unknown_key", "shared_suffix": a literal */
+    const char *code; /* stable short name, "unknown_key", "shared_suffix": a literal */
     char file[256];
     uint32_t line, column; /* from 1; 0: the file as a whole */
     char message[512];
-    char fix[512];     /* empty if there is nothing to say */
+    char fix[512]; /* empty if there is nothing to say */
 };
 
 struct diag {

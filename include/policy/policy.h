@@ -47,8 +47,8 @@ MUST_CHECK enum err policy_load_text(const char *name, struct span text, struct 
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* NULL is allowed */
 
-const char *policy_id(const struct policy *policy);       /* POLICY_ID_TEXT digits */
-struct span policy_name(const struct policy *policy);     /* name: of the environment file */
+const char *policy_id(const struct policy *policy);   /* POLICY_ID_TEXT digits */
+struct span policy_name(const struct policy *policy); /* name: of the environment file */
 bool policy_is_limited(const struct policy *policy);
 const struct limits *policy_limits(const struct policy *policy);
 struct span policy_denial_hint(const struct policy *policy); /* empty if none was given */
@@ -80,8 +80,8 @@ struct question {
     enum door door;
     enum method method; /* METHOD_CONNECT where the door has none */
     const struct target *target;
-    uint64_t generation;           /* of the book in force; copied into the decision */
-    const struct own_socket *own;  /* for the address stage */
+    uint64_t generation;          /* of the book in force; copied into the decision */
+    const struct own_socket *own; /* for the address stage */
     size_t own_count;
 };
 
@@ -108,12 +108,12 @@ void policy_ask_hello(const struct policy *policy, const struct question *questi
 /* ---- words ---- */
 
 struct rule {
-    char id[96];          /* "allowed_hosts[0]", "egress.hosts[2]", "package_managers.node[1]", "default" */
-    struct span text;     /* the entry as written, or empty */
-    const char *file;     /* borrowed from the policy; NULL for built-in rules */
-    uint32_t line;        /* 0 for built-in rules */
-    struct span group;    /* of the catalogue, or empty */
-    struct span version;  /* of the catalogue, or empty */
+    char id[96];         /* "allowed_hosts[0]", "egress.hosts[2]", "package_managers.node[1]", "default" */
+    struct span text;    /* the entry as written, or empty */
+    const char *file;    /* borrowed from the policy; NULL for built-in rules */
+    uint32_t line;       /* 0 for built-in rules */
+    struct span group;   /* of the catalogue, or empty */
+    struct span version; /* of the catalogue, or empty */
 };
 
 /* Describes the rule of a decision that this policy made. */
@@ -125,9 +125,9 @@ const char *policy_address_class(const struct ipaddr *addr);
 /* One line of the effective policy, in the order in which a person reads: mode, allows, ports, addresses, TLS,
  * limits. */
 struct policy_line {
-    const char *section;   /* "allowed_hosts", "egress.ports", "limits", ... */
-    char text[512];        /* "*.example.com  443 (CONNECT, SOCKS5), 80 (HTTP)" */
-    struct rule rule;      /* where it comes from */
+    const char *section; /* "allowed_hosts", "egress.ports", "limits", ... */
+    char text[512];      /* "*.example.com  443 (CONNECT, SOCKS5), 80 (HTTP)" */
+    struct rule rule;    /* where it comes from */
 };
 typedef void policy_line_fn(void *arg, const struct policy_line *line);
 void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg);

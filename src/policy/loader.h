@@ -23,8 +23,8 @@ struct loader {
     struct node *root, *networking, *egress, *packages;
     const struct builtin_data *builtin;
     const struct catalogue *catalogue; /* read when it is needed */
-    uint32_t endpoints;        /* of MCP servers, so far */
-    const char *endpoint_list; /* where the next ones come from */
+    uint32_t endpoints;                /* of MCP servers, so far */
+    const char *endpoint_list;         /* where the next ones come from */
     uint32_t endpoint_number;
     bool memory; /* an allocation failed */
 };

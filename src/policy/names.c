@@ -173,8 +173,8 @@ static void insert_batch(struct names *names, size_t first, size_t count)
     }
     for (size_t i = 0; i < count; i++) {
         const struct name_item *item = &names->items[first + i];
-        uint32_t at = slot_for(names, hashes[i], names_kind(item), names_is_wild(item),
-                               names_text(names, (uint32_t)(first + i)));
+        uint32_t at =
+            slot_for(names, hashes[i], names_kind(item), names_is_wild(item), names_text(names, (uint32_t)(first + i)));
         if (names->slots[at] == 0)
             names->slots[at] = make_slot(names, hashes[i], first + i);
     }

@@ -107,7 +107,8 @@ def test_cut_counts_pauses_and_resets(actors):
     cut.pass_bytes(3, "up")
     client = Client((cut.address, cut.port))
     client.send(b"abcdef").expect(data=b"abc")
-    assert origin.received == 3 and cut.passed["up"] == 3
+    wait_for(lambda: cut.passed["up"] == 3)
+    assert origin.received == 3
     cut.resume()
     client.expect(data=b"def")
     cut.reset("client")

@@ -2,7 +2,10 @@
 """From samples to words: medians, spread, ratios to the floor of the same round, targets, and what changed."""
 import statistics
 
-NOISE = 0.10  # below it a difference means nothing, however often it is measured
+from . import machine
+
+NOISE = 0.10       # below it a difference means nothing, however often it is measured
+NOISE_ROUGH = 0.25  # the same for fewer than three samples, or disturbed ones
 
 UNITS = {"cpu_us": "CPU us", "rate": "per s", "p50_us": "p50 us", "p99_us": "p99 us", "p999_us": "p99.9 us",
          "cpu_s_gib": "CPU s/GiB", "gbit": "Gbit/s", "user_b": "user B", "kernel_b": "kernel B", "all_b": "all B",
@@ -43,7 +46,7 @@ def kernel_share(results):
     for subject, rounds in results["idle"].items():
         for sample in rounds:
             if subject != "direct" and "pair_b" in sample:
-                sample["kernel_b"] = sample["pair_b"] - statistics.median(alone)
+                sample["kernel_b"] = sample["pair_b"] - statistics.median(alone) + 2 * machine.DENTRY_BYTES
                 sample["all_b"] = sample["kernel_b"] + sample["user_b"]
 
 
@@ -160,19 +163,23 @@ def compare(old, new):
                 was = before.get(field) if before and isinstance(cell, dict) else None
                 if not isinstance(was, dict) or not was["median"]:
                     continue
-                yield compare_cell(metric, subject, field, was, cell)
+                rough = before.get("disturbed") or row.get("disturbed") or min(was["samples"], cell["samples"]) < 3
+                yield compare_cell(metric, subject, field, was, cell, NOISE_ROUGH if rough else NOISE)
 
 
-def compare_cell(metric, subject, field, was, now):
-    by_ratio = "ratio" in was and "ratio" in now and now["ratio_range"] != [1, 1]
+def compare_cell(metric, subject, field, was, now, noise):
+    """The floors and the load alone are no work of ours: where they moved, the machine did."""
+    ruler = subject == "direct" or subject.startswith("floor-")
+    by_ratio = "ratio" in was and "ratio" in now and not ruler
     key = "ratio" if by_ratio else "median"
     change = now[key] / was[key] - 1 if was[key] else 0
-    noise = NOISE
     for cell in (was, now):
         width = (cell["ratio_range"][1] - cell["ratio_range"][0]) / cell["ratio"] if by_ratio else cell["spread"]
         noise = max(noise, width / 2)
     word = ""
-    if abs(change) > noise:
+    if abs(change) > noise and ruler:
+        word = "machine"
+    elif abs(change) > noise:
         word = "better" if (change < 0) != (field in MORE_IS_BETTER) else "WORSE"
     return {"metric": metric, "subject": subject, "field": field, "by": "x floor" if by_ratio else "value",
             "was": was[key], "now": now[key], "change": change, "noise": noise, "word": word}

@@ -241,7 +241,8 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-    {'option splice-auto' if self.splice else ''}
+    {'option splice-request' if self.splice else ''}
+    {'option splice-response' if self.splice else ''}
 frontend front
     bind 127.0.0.1:{port} defer-accept
     tcp-request inspect-delay 5s

@@ -239,13 +239,16 @@ static void say_port(const struct question *question, const struct standing *s, 
 
 static bool port_is_blocked(const struct policy *policy, uint16_t port, uint32_t *out_index)
 {
-    for (uint32_t i = 0; i < policy->blocked.count; i++) {
-        if (policy->blocked.at[i].port == port) {
-            *out_index = i;
-            return true;
-        }
+    uint32_t low = 0, high = policy->blocked.count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (policy->blocked.at[middle].port < port)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return false;
+    *out_index = low;
+    return low < policy->blocked.count && policy->blocked.at[low].port == port;
 }
 
 /* Looks for an allowing rule. A blocked port is refused by name only where the host itself is allowed: to others the

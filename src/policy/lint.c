@@ -44,8 +44,10 @@ static void lint_endpoints(struct loader *l)
             target.port = host->ports.list[port];
             if (answers(p, &target))
                 continue;
-            struct finding *f = lint_at(l, &host->place, "closed_endpoint",
-                                        "nothing opens this declared MCP endpoint on port %u", target.port);
+            char text[TARGET_TEXT_MAX];
+            target_format(&target, text);
+            struct finding *f =
+                lint_at(l, &host->place, "closed_endpoint", "nothing opens the declared MCP endpoint %s", text);
             diag_fix(f, p->opens_mcp ? "a denial or a blocked port stands in its way; ask explain"
                                      : "set config.networking.allow_mcp_servers: true, or list its host");
         }

@@ -99,7 +99,7 @@ static void fill_entry(struct loader *l, const struct node *map, struct host_ent
 {
     const struct node *ports = node_get(map, "ports");
     const struct node *methods = node_get(map, "methods");
-    const struct node *addresses = node_get(map, "addresses");
+    struct node *addresses = node_get(map, "addresses");
     entry->has_ports = ports != NULL;
     entry->ports = load_ports(l, ports);
     entry->has_methods = methods != NULL;

@@ -134,6 +134,18 @@ static void load_env_tls(struct loader *l)
 
 /* ---- prefixes ---- */
 
+/* Prefixes are tried one after the other for each address: their number is bounded. */
+#define PREFIXES_MAX 1024
+
+static bool too_many(struct loader *l, struct node *list)
+{
+    if (list->count <= PREFIXES_MAX)
+        return false;
+    struct finding *f = load_error(l, list, "too_many", "there are more than %d prefixes", PREFIXES_MAX);
+    diag_fix(f, "write wider ones");
+    return true;
+}
+
 static bool load_prefix(struct loader *l, struct node *node, struct prefix *out)
 {
     if (prefix_parse(node->text, out) == ERR_NONE)
@@ -169,10 +181,10 @@ static bool load_pin(struct loader *l, struct node *node, struct prefix *out)
     return true;
 }
 
-const struct prefix *load_pins(struct loader *l, const struct node *list, uint32_t *out_count)
+const struct prefix *load_pins(struct loader *l, struct node *list, uint32_t *out_count)
 {
     *out_count = 0;
-    if (list == NULL)
+    if (list == NULL || too_many(l, list))
         return NULL;
     struct prefix *pins = arena_array(&l->policy->arena, list->count, sizeof *pins);
     for (struct node *item = list->first; pins != NULL && item != NULL; item = item->next)
@@ -184,8 +196,8 @@ const struct prefix *load_pins(struct loader *l, const struct node *list, uint32
 static void load_private(struct loader *l)
 {
     struct policy *p = l->policy;
-    const struct node *list = node_get(l->egress, "private_networks");
-    if (list == NULL)
+    struct node *list = node_get(l->egress, "private_networks");
+    if (list == NULL || too_many(l, list))
         return;
     p->private_networks.at = arena_array(&p->arena, list->count, sizeof *p->private_networks.at);
     for (struct node *item = list->first; p->private_networks.at != NULL && item != NULL; item = item->next) {

@@ -86,6 +86,6 @@ void load_lints(struct loader *l); /* lint.c */
 struct ports load_ports(struct loader *l, const struct node *list);
 uint32_t load_methods(struct loader *l, const struct node *list);
 struct tls_rules load_tls(const struct node *map);
-const struct prefix *load_pins(struct loader *l, const struct node *list, uint32_t *out_count);
+const struct prefix *load_pins(struct loader *l, struct node *list, uint32_t *out_count);
 
 #endif

@@ -7,18 +7,15 @@
 #include "base/json.h"
 #include "base/log.h"
 
-#include <errno.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define EXIT_CONFIG 78
+#define EXIT_CONFIG    78
 #define RECORD_WAIT_MS 2000
-#define RING_MAX (256u * 1024u * 1024u)
+#define RING_MAX       (256u * 1024u * 1024u)
 
 /* ---- records of main's own ---- */
 
@@ -49,100 +46,6 @@ bool daemon_record(struct daemon *daemon, const struct record_event *event)
     }
     desk_set_waiting(daemon->desk, false);
     return desk_durable(daemon->desk) >= ticket;
-}
-
-/* ---- listeners ---- */
-
-static void name_listener(struct daemon *daemon, size_t index, const struct daemon_listen *listen, uint16_t port)
-{
-    char *name = daemon->listener_names[index];
-    size_t cap = sizeof daemon->listener_names[index];
-    char addr[IPADDR_TEXT_MAX];
-    if (listen->is_unix) {
-        snprintf(name, cap, "unix:%s", listen->path);
-    } else {
-        ipaddr_format(&listen->addr, addr);
-        snprintf(name, cap, listen->addr.family == 6 ? "[%s]:%u" : "%s:%u", addr, (unsigned)port);
-    }
-    daemon->listeners[index] = (struct tunnel_listener){.name = name, .index = (uint32_t)index};
-}
-
-static bool own_add(struct daemon *daemon, const struct ipaddr *addr, uint16_t port)
-{
-    struct own_socket *own = realloc(daemon->own, (daemon->own_count + 1) * sizeof *own);
-    if (own == NULL)
-        return false;
-    own[daemon->own_count++] = (struct own_socket){.addr = *addr, .port = port};
-    daemon->own = own;
-    return true;
-}
-
-static bool is_wildcard(const struct ipaddr *addr)
-{
-    static const uint8_t zero[16];
-    return memcmp(addr->bytes, zero, sizeof zero) == 0;
-}
-
-/* A socket on the wildcard address is reached by every address of the machine. */
-static enum err own_everywhere(struct daemon *daemon, uint16_t port)
-{
-    struct ifaddrs *all = NULL;
-    if (getifaddrs(&all) != 0)
-        return ERR_IO;
-    enum err err = ERR_NONE;
-    for (const struct ifaddrs *i = all; i != NULL && err == ERR_NONE; i = i->ifa_next) {
-        struct ipaddr addr;
-        if (i->ifa_addr == NULL || ipaddr_from_sockaddr(i->ifa_addr, &addr, NULL) != ERR_NONE)
-            continue;
-        if (!own_add(daemon, &addr, port))
-            err = ERR_NO_MEMORY;
-    }
-    freeifaddrs(all);
-    return err;
-}
-
-static enum err open_tcp(struct daemon *daemon, size_t index, const struct daemon_listen *listen)
-{
-    uint16_t port = listen->port;
-    for (unsigned w = 0; w < daemon->worker_count; w++) {
-        enum err err = listen_tcp(&listen->addr, port, &daemon->workers[w].listen_fds[index], &port);
-        if (err != ERR_NONE) {
-            int error = errno;
-            name_listener(daemon, index, listen, listen->port);
-            log_error("cannot listen", "on=%s why=%s", daemon->listener_names[index], strerror(error));
-            return err;
-        }
-    }
-    name_listener(daemon, index, listen, port);
-    if (is_wildcard(&listen->addr))
-        return own_everywhere(daemon, port);
-    return own_add(daemon, &listen->addr, port) ? ERR_NONE : ERR_NO_MEMORY;
-}
-
-static enum err open_unix(struct daemon *daemon, size_t index, const struct daemon_listen *listen)
-{
-    char why[256] = "";
-    enum err err = listen_unix(listen->path, 0660, &daemon->workers[index % daemon->worker_count].listen_fds[index],
-                               why, sizeof why);
-    if (err != ERR_NONE)
-        log_error("cannot listen", "on=unix:%s why=%s", listen->path, why);
-    name_listener(daemon, index, listen, 0);
-    return err;
-}
-
-static enum err open_listeners(struct daemon *daemon)
-{
-    static const struct daemon_listen usual = {.addr = {.family = 4, .bytes = {127, 0, 0, 1}}, .port = 3128};
-    const struct daemon_options *options = daemon->options;
-    size_t count = options->listen_count;
-    daemon->listener_count = count == 0 ? 1 : count;
-    for (size_t i = 0; i < daemon->listener_count; i++) {
-        const struct daemon_listen *listen = count == 0 ? &usual : &options->listen[i];
-        enum err err = listen->is_unix ? open_unix(daemon, i, listen) : open_tcp(daemon, i, listen);
-        if (err != ERR_NONE)
-            return err;
-    }
-    return ERR_NONE;
 }
 
 /* ---- start ---- */
@@ -213,17 +116,34 @@ static int make_workers(struct daemon *daemon)
     return 0;
 }
 
+static void tell_ready(int fd, struct span line)
+{
+    if (fd < 0)
+        return;
+    while (line.len > 0) {
+        ssize_t n = write(fd, line.data, line.len);
+        if (n <= 0) {
+            log_warn("the ready descriptor did not take the line", "fd=%d", fd);
+            break;
+        }
+        line = span_from(line, (size_t)n);
+    }
+    close(fd);
+}
+
 static void say_ready(const struct daemon *daemon)
 {
-    char text[8192 + DAEMON_LISTEN_MAX * 200];
-    struct outbuf out = outbuf_make(text, sizeof text);
+    size_t cap = 4 * PATH_TEXT + daemon->entrance_count * sizeof(struct entrance);
+    char *text = malloc(cap);
+    ASSERT(text != NULL);
+    struct outbuf out = outbuf_make(text, cap);
     struct json j = json_make(&out);
     json_open(&j, '{');
     json_key(&j, "listeners");
     json_open(&j, '[');
-    for (size_t i = 0; i < daemon->listener_count; i++) {
-        json_text(&j, daemon->listener_names[i]);
-        log_info("listening", "on=%s", daemon->listener_names[i]);
+    for (size_t i = 0; i < daemon->entrance_count; i++) {
+        json_text(&j, daemon->entrances[i].name);
+        log_info("listening", "on=%s", daemon->entrances[i].name);
     }
     json_close(&j, ']');
     json_key_text(&j, "policy", policy_id(book_at(daemon->book, 0)));
@@ -238,18 +158,18 @@ static void say_ready(const struct daemon *daemon)
     ASSERT(!out.overflow);
     log_info("ready", "policy=%s audit=%s workers=%u", policy_id(book_at(daemon->book, 0)), daemon->place.audit_dir,
              daemon->worker_count);
-    if (daemon->options->ready_fd < 0)
-        return;
-    ssize_t n = write(daemon->options->ready_fd, text, out.len);
-    if (n != (ssize_t)out.len)
-        log_warn("the ready descriptor did not take the line", "fd=%d", daemon->options->ready_fd);
-    close(daemon->options->ready_fd);
+    tell_ready(daemon->options->ready_fd, outbuf_written(&out));
+    free(text);
 }
 
 static int start(struct daemon *daemon)
 {
     char why[512] = "";
-    if (place_take(daemon->options, &daemon->place, why, sizeof why) != ERR_NONE) {
+    if (settings_from_options(daemon->options, &daemon->config) != ERR_NONE)
+        return 1;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    daemon->worker_count = daemon->config->workers != 0 ? daemon->config->workers : cores > 0 ? (unsigned)cores : 1;
+    if (place_take(daemon->config, &daemon->place, why, sizeof why) != ERR_NONE) {
         log_error("cannot start", "why=%s", why);
         return EXIT_CONFIG;
     }
@@ -264,7 +184,7 @@ static int start(struct daemon *daemon)
         status = make_workers(daemon);
     if (status != 0)
         return status;
-    if (open_listeners(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
+    if (entrances_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
         return EXIT_CONFIG;
     if (audit_log_start(daemon->log) != ERR_NONE) {
         log_error("the audit log cannot be written", "dir=%s", daemon->place.audit_dir);
@@ -308,9 +228,9 @@ void daemon_stop(struct daemon *daemon)
     case DAEMON_STARTING:
     case DAEMON_RUNNING:
         daemon->state = DAEMON_DRAINING;
-        log_info("draining", "deadline_s=%llu", (unsigned long long)(daemon->options->drain_ms / 1000));
+        log_info("draining", "deadline_s=%llu", (unsigned long long)(daemon->config->drain_ms / 1000));
         for (unsigned i = 0; i < daemon->worker_count; i++)
-            worker_drain(&daemon->workers[i], clock_mono_ns() / 1000000 + daemon->options->drain_ms);
+            worker_drain(&daemon->workers[i], clock_mono_ns() / 1000000 + daemon->config->drain_ms);
         break;
     case DAEMON_DRAINING:
         daemon->state = DAEMON_CUTTING;
@@ -348,13 +268,6 @@ void daemon_worker_ended(struct daemon *daemon)
 
 /* ---- end ---- */
 
-static void remove_sockets(const struct daemon *daemon)
-{
-    for (size_t i = 0; i < daemon->options->listen_count; i++)
-        if (daemon->options->listen[i].is_unix)
-            unlink(daemon->options->listen[i].path);
-}
-
 static int finish(struct daemon *daemon, int status)
 {
     bool ran = daemon->state != DAEMON_STARTING;
@@ -366,7 +279,7 @@ static int finish(struct daemon *daemon, int status)
         worker_free(&daemon->workers[i]);
     }
     if (ran)
-        remove_sockets(daemon);
+        entrances_remove(daemon);
     if (daemon->log != NULL && audit_log_stop(daemon->log) != ERR_NONE) {
         log_error("the audit log could not be closed durably", "dir=%s", daemon->place.audit_dir);
         status = 1;
@@ -377,7 +290,9 @@ static int finish(struct daemon *daemon, int status)
     control_close(daemon);
     loop_free(daemon->loop);
     free(daemon->workers);
+    free(daemon->entrances);
     free(daemon->own);
+    settings_free(daemon->config);
     if (record_fd >= 0)
         close(record_fd);
     if (ran)
@@ -390,9 +305,7 @@ int daemon_run(const struct daemon_options *options)
     struct daemon *daemon = calloc(1, sizeof *daemon);
     if (daemon == NULL)
         return 1;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     daemon->options = options;
-    daemon->worker_count = options->workers != 0 ? options->workers : cores > 0 ? (unsigned)cores : 1;
     int status = start(daemon);
     if (status == 0)
         loop_run(daemon->loop);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which environment a client belongs to. Main adds tenants before it posts a book that needs them and never removes
- * one, so workers read the table without a lock: the count is published after the entry.
+ * Which environment a client belongs to. What main knows of it when it makes a book (listeners, source addresses,
+ * tenants) stands in that book's roster, so workers read it without a lock and never see two books at once. Tenants
+ * live as long as the process: tunnels of a removed environment still count in theirs.
  */
 #include "internal.h"
+
+#include "roster.h"
 
 #include <stdlib.h>
 
 struct identity {
     struct limits defaults;
     struct tenant *unknown;
-    struct tenant *tenants[TENANTS_MAX];
-    atomic_size_t count;
+    struct tenant **tenants; /* main's alone */
+    size_t count, cap;
 };
 
 enum err identity_new(struct identity **out)
@@ -33,67 +36,94 @@ void identity_free(struct identity *identity)
 {
     if (identity == NULL)
         return;
-    size_t count = atomic_load(&identity->count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < identity->count; i++)
         tenant_free(identity->tenants[i]);
+    free(identity->tenants);
     tenant_free(identity->unknown);
     free(identity);
 }
 
+/* ---- a new book ---- */
+
 static struct tenant *find(const struct identity *identity, struct span name)
 {
-    size_t count = atomic_load_explicit(&identity->count, memory_order_acquire);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < identity->count; i++)
         if (span_is(name, identity->tenants[i]->name))
             return identity->tenants[i];
     return NULL;
 }
 
-enum err identity_prepare(struct identity *identity, const struct book *book)
+static enum err add(struct identity *identity, struct span name, struct tenant **out)
 {
-    for (size_t i = 0; i < book_count(book); i++) {
-        struct span name = policy_name(book_at(book, i));
-        if (find(identity, name) != NULL)
-            continue;
-        size_t count = atomic_load(&identity->count);
-        if (count == TENANTS_MAX)
-            return ERR_TOO_BIG;
-        enum err err = tenant_new(name, &identity->tenants[count]);
-        if (err != ERR_NONE)
-            return err;
-        atomic_store_explicit(&identity->count, count + 1, memory_order_release);
+    if (identity->count == TENANTS_MAX)
+        return ERR_TOO_BIG;
+    if (identity->count == identity->cap) {
+        size_t cap = identity->cap == 0 ? 16 : 2 * identity->cap;
+        struct tenant **more = realloc(identity->tenants, cap * sizeof(struct tenant *));
+        if (more == NULL)
+            return ERR_NO_MEMORY;
+        identity->tenants = more;
+        identity->cap = cap;
     }
-    return ERR_NONE;
+    enum err err = tenant_new(name, &identity->tenants[identity->count]);
+    if (err == ERR_NONE)
+        *out = identity->tenants[identity->count++];
+    return err;
 }
 
-/* `run --policy` has one environment, and every listener belongs to it. */
-static struct policy *policy_of(const struct book *book, const struct tunnel_listener *listener)
+static void free_roster(void *roster)
 {
-    (void)listener;
-    return book_count(book) == 0 ? NULL : book_at(book, 0);
+    roster_free(roster);
 }
+
+enum err identity_prepare(struct identity *identity, const struct config *open, const struct config *config,
+                          struct book *book, struct diag *diag)
+{
+    struct tenant **tenants = calloc(book_count(book) + 1, sizeof(struct tenant *));
+    if (tenants == NULL)
+        return ERR_NO_MEMORY;
+    enum err err = ERR_NONE;
+    for (size_t i = 0; i < book_count(book) && err == ERR_NONE; i++) {
+        struct span name = policy_name(book_at(book, i));
+        tenants[i] = find(identity, name);
+        if (tenants[i] == NULL)
+            err = add(identity, name, &tenants[i]);
+    }
+    struct roster *roster = NULL;
+    if (err == ERR_NONE)
+        err = roster_new(open, config, book, tenants, diag, &roster);
+    if (err == ERR_NONE)
+        book_attach(book, roster, free_roster);
+    free(tenants);
+    return err;
+}
+
+/* ---- on the workers' threads ---- */
 
 static const struct limits *hook_limits(void *ctx, const struct book *book, const struct tunnel_listener *listener)
 {
     const struct identity *identity = ctx;
-    const struct policy *policy = policy_of(book, listener);
-    return policy != NULL ? policy_limits(policy) : &identity->defaults;
+    size_t at = roster_by_listener(book_attached(book), listener->index);
+    return at != ROSTER_NONE ? policy_limits(book_at(book, at)) : &identity->defaults;
 }
 
+/* By source address and by listener; two that name different environments are a refusal, not a choice. */
 static enum reason hook_identify(void *ctx, const struct book *book, const struct tunnel_listener *listener,
                                  const struct tunnel_client *client, struct tunnel_who *out)
 {
-    (void)client;
     const struct identity *identity = ctx;
-    struct policy *policy = policy_of(book, listener);
-    struct tenant *tenant = policy != NULL ? find(identity, policy_name(policy)) : NULL;
-    if (tenant == NULL) {
-        out->tenant = identity->unknown;
+    const struct roster *roster = book_attached(book);
+    size_t by_source = roster_by_source(roster, &client->peer);
+    size_t by_listener = roster_by_listener(roster, listener->index);
+    size_t at = by_source != ROSTER_NONE ? by_source : by_listener;
+    out->tenant = identity->unknown;
+    if (at == ROSTER_NONE)
         return REASON_IDENTITY;
-    }
-    out->policy = policy;
-    out->tenant = tenant;
-    out->environment = span_text(tenant->name);
+    if (by_listener != ROSTER_NONE && by_listener != at)
+        return REASON_CONFLICT;
+    out->policy = book_at(book, at);
+    out->tenant = roster_tenant(roster, at);
+    out->environment = span_text(out->tenant->name);
     return REASON_NONE;
 }
 

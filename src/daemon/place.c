@@ -104,21 +104,21 @@ static enum err raise_descriptors(uint64_t *out)
     return ERR_NONE;
 }
 
-static bool choose_paths(const struct daemon_options *options, struct place *out)
+static bool choose_paths(const struct config *config, struct place *out)
 {
     char state[PATH_TEXT], runtime[PATH_TEXT];
     if (!state_dir(state) || !runtime_dir(runtime, state))
         return false;
-    bool ok = options->audit_dir != NULL ? FORMAT(out->audit_dir, PATH_TEXT, "%s", options->audit_dir)
-                                         : FORMAT(out->audit_dir, PATH_TEXT, "%s/audit", state);
+    bool ok = config->audit_dir != NULL ? FORMAT(out->audit_dir, PATH_TEXT, "%s", config->audit_dir)
+                                        : FORMAT(out->audit_dir, PATH_TEXT, "%s/audit", state);
     /* Beside the audit directory, never below it. */
     size_t len = strlen(out->audit_dir);
     while (len > 1 && out->audit_dir[len - 1] == '/')
         out->audit_dir[--len] = '\0';
-    ok = ok && (options->signer_dir != NULL ? FORMAT(out->signer_dir, PATH_TEXT, "%s", options->signer_dir)
-                                            : FORMAT(out->signer_dir, PATH_TEXT, "%s.signer", out->audit_dir));
-    return ok && (options->admin_path != NULL ? FORMAT(out->admin_path, PATH_TEXT, "%s", options->admin_path)
-                                              : FORMAT(out->admin_path, PATH_TEXT, "%s/admin.sock", runtime));
+    ok = ok && (config->signer_dir != NULL ? FORMAT(out->signer_dir, PATH_TEXT, "%s", config->signer_dir)
+                                           : FORMAT(out->signer_dir, PATH_TEXT, "%s.signer", out->audit_dir));
+    return ok && (config->admin_path != NULL ? FORMAT(out->admin_path, PATH_TEXT, "%s", config->admin_path)
+                                             : FORMAT(out->admin_path, PATH_TEXT, "%s/admin.sock", runtime));
 }
 
 /* Only a missing parent of the admin socket is made: one that is there is judged when the socket is opened. */
@@ -139,18 +139,18 @@ static enum err make_places(const struct place *place, uid_t uid, gid_t gid, cha
     return ERR_NONE;
 }
 
-enum err place_take(const struct daemon_options *options, struct place *out, char *why, size_t why_cap)
+enum err place_take(const struct config *config, struct place *out, char *why, size_t why_cap)
 {
     uid_t uid = geteuid();
     gid_t gid = getegid();
     bool root = uid == 0;
     umask(0077);
     if (root) {
-        enum err err = find_account(options->user, &uid, &gid, why, why_cap);
+        enum err err = find_account(config->user, &uid, &gid, why, why_cap);
         if (err != ERR_NONE)
             return err;
     }
-    if (!choose_paths(options, out))
+    if (!choose_paths(config, out))
         return too_long(why, why_cap);
     enum err err = make_places(out, uid, gid, why, why_cap);
     if (err == ERR_NONE && root)

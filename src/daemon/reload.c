@@ -77,45 +77,77 @@ void reload_record(struct daemon *daemon, const char *who, const struct book *bo
         record_loaded(daemon, who, book_at(book, i), book_generation(book));
 }
 
+/* A policy that did not change keeps its object, so that its tunnels are not judged again. */
+static struct policy *keep_object(const struct daemon *daemon, struct policy *policy)
+{
+    struct policy *same = daemon->book != NULL ? book_find(daemon->book, policy_name(policy)) : NULL;
+    if (same == NULL || strcmp(policy_id(same), policy_id(policy)) != 0)
+        return policy;
+    policy_unref(policy);
+    return policy_ref(same);
+}
+
+static enum err load_policies(struct daemon *daemon, const struct config *config, struct diag *diag,
+                              struct policy **out)
+{
+    enum err first = ERR_NONE;
+    for (size_t i = 0; i < config->environment_count; i++) {
+        enum err err = policy_load(&config->environments[i].sources, diag, &out[i]);
+        if (err == ERR_NONE)
+            out[i] = keep_object(daemon, out[i]);
+        else if (first == ERR_NONE)
+            first = err;
+    }
+    return first;
+}
+
+static enum err compose(struct daemon *daemon, const struct config *config, struct diag *diag,
+                        struct policy *const *policies, struct book **out)
+{
+    struct book *book = NULL;
+    enum err err = book_make(policies, config->environment_count, daemon->generation + 1, &book);
+    if (err == ERR_NONE)
+        err = identity_prepare(daemon->identity, daemon->config, config, book, diag);
+    if (err != ERR_NONE) {
+        book_unref(book);
+        return err;
+    }
+    *out = book;
+    return ERR_NONE;
+}
+
+static void say_loaded(const struct book *book)
+{
+    for (size_t i = 0; i < book_count(book); i++) {
+        struct span name = policy_name(book_at(book, i));
+        log_info("policy loaded", "environment=%.*s id=%s generation=%llu", (int)name.len, (const char *)name.data,
+                 policy_id(book_at(book, i)), (unsigned long long)book_generation(book));
+    }
+}
+
 enum err reload_book(struct daemon *daemon, const char *who, struct book **out)
 {
-    const struct daemon_options *options = daemon->options;
-    struct policy_sources sources = {
-        .path = options->policy_path,
-        .egress_path = options->egress_path,
-        .strict_files = options->strict_files,
-    };
+    const struct config *config = daemon->config;
+    struct policy **policies = calloc(config->environment_count + 1, sizeof(struct policy *));
+    if (policies == NULL)
+        return ERR_NO_MEMORY;
     struct diag diag;
     diag_init(&diag);
-    struct policy *policy = NULL;
-    enum err err = policy_load(&sources, &diag, &policy);
-    log_findings(&diag);
-    if (err != ERR_NONE) {
-        record_refused(daemon, who, &diag);
-        diag_clear(&diag);
-        return err;
-    }
-    diag_clear(&diag);
-    /* A policy that did not change keeps its object, so that its tunnels are not judged again. */
-    struct policy *same = daemon->book != NULL ? book_find(daemon->book, policy_name(policy)) : NULL;
-    if (same != NULL && strcmp(policy_id(same), policy_id(policy)) == 0) {
-        policy_unref(policy);
-        policy = policy_ref(same);
-    }
-    struct book *book = NULL;
-    err = book_make(&policy, 1, daemon->generation + 1, &book);
+    enum err err = load_policies(daemon, config, &diag, policies);
     if (err == ERR_NONE)
-        err = identity_prepare(daemon->identity, book);
-    if (err != ERR_NONE) {
-        log_error("a policy could not be put into force", "policy=%s why=%s", policy_id(policy), err_text(err));
-        book_unref(book);
-        policy_unref(policy);
+        err = compose(daemon, config, &diag, policies, out);
+    log_findings(&diag);
+    if (err != ERR_NONE && diag.errors == 0)
+        log_error("a policy could not be put into force", "why=%s", err_text(err));
+    if (err != ERR_NONE)
+        record_refused(daemon, who, &diag);
+    diag_clear(&diag);
+    for (size_t i = 0; i < config->environment_count; i++)
+        policy_unref(policies[i]);
+    free(policies);
+    if (err != ERR_NONE)
         return err;
-    }
     daemon->generation++;
-    log_info("policy loaded", "environment=%.*s id=%s generation=%llu", (int)policy_name(policy).len,
-             (const char *)policy_name(policy).data, policy_id(policy), (unsigned long long)daemon->generation);
-    policy_unref(policy);
-    *out = book;
+    say_loaded(*out);
     return ERR_NONE;
 }

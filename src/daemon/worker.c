@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define ACCEPT_BATCH 64u
-#define PIPES_MAX 90u /* of 512 KiB: below the 64 MiB of pipe memory that an unprivileged user has */
+#define PIPES_MAX    90u /* of 512 KiB: below the 64 MiB of pipe memory that an unprivileged user has */
 
 struct worker_message {
     struct message message;
@@ -28,15 +28,10 @@ static void on_wake(void *arg)
     tunnels_on_durable(worker->tunnels);
 }
 
-struct entrance {
-    struct worker *worker;
-    const struct tunnel_listener *listener;
-};
-
 static void on_accept(void *arg, const struct accepted *accepted)
 {
-    struct entrance *entrance = arg;
-    struct worker *worker = entrance->worker;
+    struct doorway *doorway = arg;
+    struct worker *worker = doorway->worker;
     struct tunnel_client client = {
         .peer = accepted->peer,
         .peer_port = accepted->peer_port,
@@ -51,19 +46,41 @@ static void on_accept(void *arg, const struct accepted *accepted)
     }
     if (accepted->peer.family != 0)
         port_raw_is_tcp(port);
-    tunnels_accept(worker->tunnels, entrance->listener, &client, port);
+    tunnels_accept(worker->tunnels, doorway->listener, &client, port);
+}
+
+static enum err make_doorways(struct worker *worker)
+{
+    size_t count = worker->daemon->config->listener_count;
+    worker->doorways = calloc(count, sizeof *worker->doorways);
+    if (worker->doorways == NULL)
+        return ERR_NO_MEMORY;
+    worker->doorway_count = count;
+    for (size_t i = 0; i < count; i++)
+        worker->doorways[i] = (struct doorway){.worker = worker, .fd = -1};
+    return ERR_NONE;
+}
+
+static enum err make_resolver(struct worker *worker, const struct config *config)
+{
+    struct resolver_server servers[DAEMON_DNS_MAX];
+    struct resolver_options options = {.servers = servers};
+    for (; options.server_count < config->dns_count && options.server_count < DAEMON_DNS_MAX; options.server_count++)
+        servers[options.server_count] = (struct resolver_server){
+            .addr = config->dns[options.server_count].addr,
+            .port = config->dns[options.server_count].port,
+        };
+    return resolver_new(worker->loop, &options, &worker->resolver);
 }
 
 enum err worker_make(struct daemon *daemon, unsigned number, struct worker *out)
 {
-    const struct daemon_options *options = daemon->options;
     *out = (struct worker){.daemon = daemon, .number = number};
-    for (size_t i = 0; i < DAEMON_LISTEN_MAX; i++)
-        out->listen_fds[i] = -1;
-    enum err err = loop_new(&out->loop);
-    struct resolver_options resolver = {.servers = options->dns, .server_count = options->dns_count};
+    enum err err = make_doorways(out);
     if (err == ERR_NONE)
-        err = resolver_new(out->loop, &resolver, &out->resolver);
+        err = loop_new(&out->loop);
+    if (err == ERR_NONE)
+        err = make_resolver(out, daemon->config);
     struct relay_pool_options pool = {.pipes_max = PIPES_MAX / daemon->worker_count + 1};
     if (err == ERR_NONE)
         err = relay_pool_new(&pool, &out->pool);
@@ -80,22 +97,17 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static enum err open_entrances(struct worker *worker)
+static enum err open_doorways(struct worker *worker)
 {
-    struct daemon *daemon = worker->daemon;
-    for (size_t i = 0; i < daemon->listener_count; i++) {
-        if (worker->listen_fds[i] < 0)
+    for (size_t i = 0; i < worker->doorway_count; i++) {
+        struct doorway *doorway = &worker->doorways[i];
+        if (doorway->fd < 0)
             continue;
-        struct entrance *entrance = malloc(sizeof *entrance);
-        if (entrance == NULL)
-            return ERR_NO_MEMORY;
-        *entrance = (struct entrance){.worker = worker, .listener = &daemon->listeners[i]};
-        worker->entrances[i] = entrance;
-        enum err err = listener_start(worker->loop, worker->listen_fds[i], ACCEPT_BATCH, on_accept, entrance,
-                                      &worker->listeners[i]);
+        doorway->listener = &worker->daemon->entrances[i].listener;
+        enum err err = listener_start(worker->loop, doorway->fd, ACCEPT_BATCH, on_accept, doorway, &doorway->accepting);
         if (err != ERR_NONE)
             return err;
-        worker->listen_fds[i] = -1; /* the listener's now */
+        doorway->fd = -1; /* the listener's now */
     }
     return ERR_NONE;
 }
@@ -118,7 +130,7 @@ enum err worker_start(struct worker *worker, struct book *book)
     if (err != ERR_NONE)
         return err;
     loop_on_wake(worker->loop, on_wake, worker);
-    err = open_entrances(worker);
+    err = open_doorways(worker);
     if (err != ERR_NONE)
         return err;
     if (pthread_create(&worker->thread, NULL, worker_main, worker) != 0)
@@ -163,9 +175,9 @@ static void on_drain(struct message *message, void *owner)
     (void)owner;
     struct worker_message *m = (struct worker_message *)message;
     struct worker *worker = m->worker;
-    for (size_t i = 0; i < DAEMON_LISTEN_MAX; i++) {
-        listener_stop(worker->listeners[i]);
-        worker->listeners[i] = NULL;
+    for (size_t i = 0; i < worker->doorway_count; i++) {
+        listener_stop(worker->doorways[i].accepting);
+        worker->doorways[i].accepting = NULL;
     }
     tunnels_drain(worker->tunnels, m->deadline_ms, on_empty, worker);
     free(m);
@@ -201,12 +213,12 @@ void worker_join(struct worker *worker)
 
 void worker_free(struct worker *worker)
 {
-    for (size_t i = 0; i < DAEMON_LISTEN_MAX; i++) {
-        listener_stop(worker->listeners[i]);
-        free(worker->entrances[i]);
-        if (worker->listen_fds[i] >= 0)
-            close(worker->listen_fds[i]);
+    for (size_t i = 0; i < worker->doorway_count; i++) {
+        listener_stop(worker->doorways[i].accepting);
+        if (worker->doorways[i].fd >= 0)
+            close(worker->doorways[i].fd);
     }
+    free(worker->doorways);
     tunnels_free(worker->tunnels);
     resolver_free(worker->resolver);
     relay_pool_free(worker->pool);

@@ -9,6 +9,8 @@
 struct book {
     atomic_uint references;
     uint64_t generation;
+    void *attached;
+    void (*free_attached)(void *object);
     size_t count;
     struct policy *policies[];
 };
@@ -65,7 +67,21 @@ void book_unref(struct book *book)
         return;
     for (size_t i = 0; i < book->count; i++)
         policy_unref(book->policies[i]);
+    if (book->free_attached != NULL)
+        book->free_attached(book->attached);
     free(book);
+}
+
+void book_attach(struct book *book, void *object, void (*free_object)(void *object))
+{
+    ASSERT(book->attached == NULL);
+    book->attached = object;
+    book->free_attached = free_object;
+}
+
+void *book_attached(const struct book *book)
+{
+    return book->attached;
 }
 
 uint64_t book_generation(const struct book *book)

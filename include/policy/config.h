@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config: what a gateway's configuration says, as plain values: where to listen, which environments there are, who
+ * belongs to which, and what stands above all of them. `run --policy` fills the same struct from the command line.
+ */
+#ifndef POLICY_CONFIG_H
+#define POLICY_CONFIG_H
+
+#include "policy/policy.h"
+
+struct config_listener {
+    bool is_unix;
+    struct ipaddr addr;
+    uint16_t port;    /* 0: a free one */
+    const char *path; /* of a Unix socket */
+    unsigned mode;    /* of a Unix socket, with its owner and group: NULL leaves them as they are */
+    const char *owner, *group;
+    bool by_source;          /* its clients are told apart by their source address alone */
+    const char *environment; /* whose clients come in here; NULL without by_source: those of the only environment */
+    uint32_t line, column;   /* of the configuration file; 0: of the command line */
+};
+
+struct config_environment {
+    struct policy_sources sources;
+    const struct prefix *prefixes; /* source addresses that belong to it */
+    size_t prefix_count;
+    uint32_t line, column;
+};
+
+struct config_server {
+    struct ipaddr addr;
+    uint16_t port;
+};
+
+struct config {
+    const char *file; /* NULL: from the command line */
+    const struct config_listener *listeners;
+    size_t listener_count;
+    const struct config_environment *environments;
+    size_t environment_count;
+    const struct config_server *dns;
+    size_t dns_count; /* 0: those of the system */
+    const char *audit_dir, *signer_dir, *admin_path, *user; /* NULL: the usual place or account */
+    unsigned workers;                                       /* 0: one a core */
+    uint64_t drain_ms;
+};
+
+#endif

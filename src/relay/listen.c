@@ -68,5 +68,7 @@ void listen_announce(const struct place *place, int fd)
     outbuf_char(&out, '\n');
     if (write(fd, out.data, out.len) != (ssize_t)out.len)
         say("nobody reads the descriptor of --ready-fd: %s", strerror(errno));
-    close(fd);
+    /* Standard output is the command's, too. */
+    if (fd > STDERR_FILENO)
+        close(fd);
 }

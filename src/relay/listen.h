@@ -9,7 +9,8 @@
  * what loopback_up() gave: it explains an address that is not there. */
 int listen_open(struct place *place, int loopback_error);
 
-/* Tells who waits on `fd` that connections are welcome, and closes it. */
+/* Tells who waits on `fd` that connections are welcome, and closes it unless it
+ * is a standard one. */
 void listen_announce(const struct place *place, int fd);
 
 #endif

@@ -17,7 +17,7 @@ BUNDLED = {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "REQUESTS_CA_BUN
            "NIX_SSL_CERT_FILE", "BUNDLE_SSL_CA_CERT"}
 ADDED = {"NODE_EXTRA_CA_CERTS", "DENO_CERT"}
 SECRET = "not-for-any-output-7731"
-PATHS = ["/etc/ca.pem", "/a b/ca.pem", "/it's/ca.pem", "/$HOME/`id`/$(id).pem", "/a#b/ c!*?[x].pem", "/\u00fc/\u65e5.pem",
+PATHS = ["/etc/ca.pem", "/a#b.pem", "/a b/ca.pem", "/it's/ca.pem", "/$HOME/`id`/$(id).pem", "/a#b/ c!*?[x].pem", "/\u00fc/\u65e5.pem",
          "/both ' and $(HOME) $$/ca.pem"]
 
 

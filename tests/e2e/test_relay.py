@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """sallyport-relay: the port inside the sandbox, tried between plain sockets. The program is the one that stands beside
 SALLYPORT, or SALLYPORT_RELAY."""
+import errno
 import hashlib
 import json
 import os
@@ -115,7 +116,7 @@ class Relay:
         try:
             self.process = subprocess.Popen(line + (["--", *command] if command else []), pass_fds=[theirs],
                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                            cwd="/", **popen)
+                                            cwd="/", process_group=0, **popen)
         finally:
             os.close(theirs)
         self.reader = threading.Thread(target=self._read_log, daemon=True)
@@ -132,10 +133,9 @@ class Relay:
     @property
     def pid(self):
         """Of the relay itself, behind a wrapper that does not exec."""
-        kids = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for pid in [str(self.process.pid), *kids]:
+        for pid in [self.process.pid, *children(self.process.pid)]:
             if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "sallyport-relay":
-                return int(pid)
+                return pid
         raise AssertionError("no relay")
 
     def connect(self, source=None):
@@ -153,12 +153,10 @@ class Relay:
         return self.process.stdout.read().decode()
 
     def close(self):
-        if self.process.poll() is None:
-            try:
-                os.kill(self.pid, signal.SIGKILL)  # behind a wrapper, which would leave it alone
-            except (AssertionError, OSError):
-                pass
-            self.process.kill()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)  # wrappers and commands hold the pipes open, too
+        except ProcessLookupError:
+            pass
         self.process.wait()
         self.reader.join(5)
         self.process.stdout.close()
@@ -433,6 +431,16 @@ def test_why_the_proxy_cannot_be_reached_is_said_to_both_sides(world, make, said
     relay.says(said)
 
 
+def test_a_refused_client_that_goes_on_talking_can_still_read_why(world):
+    """Closing with its bytes unread would be a reset."""
+    with world.relay(f"unix:{world.folder}/none").connect() as sock:
+        sock.sendall(b"POST http://a.test/ HTTP/1.1\r\n\r\n")
+        assert sock.recv(1, socket.MSG_PEEK) == b"H"
+        for _ in range(16):
+            sock.sendall(b"x" * 65536)
+        assert read_all(sock).startswith(b"HTTP/1.1 502 ")
+
+
 def stale(path):
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(str(path))
@@ -448,12 +456,12 @@ def plain_file(path):
 @pytest.mark.parametrize("first", [b"\x05\x01\x00", b"\x16\x03\x01\x02\x00", b""])
 def test_who_does_not_speak_http_gets_no_http(world, first):
     with world.relay(f"unix:{world.folder}/none").connect() as sock:
-        sock.sendall(first)
-        sock.shutdown(socket.SHUT_WR)
         try:
+            sock.sendall(first)
+            sock.shutdown(socket.SHUT_WR)
             assert read_all(sock) == b""
-        except ConnectionResetError:
-            pass
+        except OSError as error:
+            assert error.errno in (errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE), "closed at once is fine"
 
 
 def test_a_client_that_says_nothing_is_let_go(world):
@@ -603,6 +611,12 @@ def test_the_command_gets_what_the_relay_was_started_with(world):
     assert b"kept" not in relay.log
 
 
+def test_ready_may_be_standard_output(world):
+    run = world.run("--listen", "127.0.0.1:0", "--to", "unix:/none", "--ready-fd", "1", "--", "echo", "and the command's")
+    assert re.fullmatch(r'\{"listen":"127\.0\.0\.1:[1-9]\d*"\}\nand the command\'s\n', run.stdout)
+    assert run.returncode == 0
+
+
 def test_env_leads_the_command_to_the_port(world):
     for listen, host, java in [("127.0.0.1:0", "127.0.0.1", "127.0.0.1"), ("0.0.0.0:0", "127.0.0.1", "127.0.0.1"),
                                ("[::1]:0", "[::1]", "::1")]:
@@ -651,27 +665,44 @@ def test_as_process_1_signals_reach_the_command(world):
 
 
 def test_what_a_terminal_sends_is_not_sent_twice(world):
-    """Control-C reaches the whole group by itself; a command that counts interrupts must count one."""
-    script = world.folder / "count.py"
-    script.write_text("import signal, select, sys\nseen = []\nsignal.signal(signal.SIGINT, lambda *a: seen.append(1))\n"
-                      "sys.stdout.write('up\\n'); sys.stdout.flush()\n"
-                      "while not seen: select.select([], [], [], 0.01)\n"
-                      "select.select([], [], [], 0.3)\nprint('interrupts', len(seen))\n")
+    """Control-C reaches the whole group by itself; what kill(2) sends to the relay alone does not."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    script, trace = world.folder / "count.py", world.folder / "trace"
+    script.write_text("import signal\nsignals = {signal.SIGINT, signal.SIGUSR1}\n"
+                      "signal.pthread_sigmask(signal.SIG_BLOCK, signals)\n"
+                      "print('up', flush=True)\n"
+                      "while True:\n"
+                      "    seen = signal.sigtimedwait(signals, 20)\n"
+                      "    print('got', seen.si_signo, flush=True)\n"
+                      "    if seen.si_signo == signal.SIGUSR1: break\n")
     pid, tty = os.forkpty()
     if pid == 0:
-        os.execv(world.binary, ["sallyport-relay", "--listen", "127.0.0.1:0", "--to", "unix:/none", "--",
-                                "/usr/bin/python3", str(script)])
-    said = b""
+        os.execvp("strace", ["strace", "-q", "-o", str(trace), "-e", "trace=kill", world.binary, "--listen",
+                             "127.0.0.1:0", "--to", "unix:/none", "--", "/usr/bin/python3", str(script)])
     try:
-        while not re.search(rb"interrupts \d+\r", said):
-            said += os.read(tty, 4096)
-            if b"up" in said and b"^C" not in said:
-                os.write(tty, b"\x03")
-                said += b"^C"
+        read_until(tty, b"up\r\n")
+        os.write(tty, b"\x03")
+        read_until(tty, b"got 2\r\n")
+        os.kill(children(pid)[0], signal.SIGUSR1)
+        read_until(tty, b"got 10\r\n")
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     finally:
         os.close(tty)
-    assert b"interrupts 1\r" in said and status == 0
+    assert status == 0
+    assert re.findall(r"kill\(\d+, (\w+)\)", trace.read_text()) == ["SIGUSR1"]
+
+
+def read_until(tty, text):
+    said = b""
+    while text not in said:
+        assert select.select([tty], [], [], 20)[0], said
+        said += os.read(tty, 4096)
+    return said
+
+
+def children(pid):
+    return [int(p) for p in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 # ---- where it runs ----
@@ -730,6 +761,25 @@ def test_the_program_is_static_and_small(world):
     subprocess.run(["strip", "-o", str(small), world.binary], check=True)
     print(f"\nstripped: {small.stat().st_size} bytes")
     assert small.stat().st_size < MIB
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_a_real_client_through_the_relay_and_the_proxy(lab, world):
+    """One allowed and one denied visit from a network namespace of its own, and what the proxy recorded."""
+    site = lab.make_folder("www")
+    (site / "page.txt").write_text("the page\n")
+    ca, _ = lab.certificate("allowed.test")
+    origin = lab.https(site)
+    proxy = lab.proxy(hosts=[origin.at("allowed.test")], ports={"connect": [443, origin.port]}, unix=True)
+    script = (f"curl -sS --cacert {ca} https://allowed.test:{origin.port}/page.txt; "
+              f"curl -sS --cacert {ca} https://denied.test:{origin.port}/page.txt 2>&1; exit 0")
+    relay = world.relay(f"unix:{proxy.socket_path}", "sh", "-c", script, args=["--env"],
+                        wrapper=["unshare", "--net"] if os.geteuid() == 0 else [])
+    assert relay.wait(30) == 0
+    said = relay.output()
+    assert said.startswith("the page\n") and "403" in said
+    assert proxy.audit.outcome(host="allowed.test", verdict="allow", seconds=10)
+    assert proxy.audit.attempts(host="denied.test", verdict="deny", reason="host_not_allowed")
 
 
 # ---- usage ----

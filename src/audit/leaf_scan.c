@@ -10,7 +10,7 @@ struct scanner {
 static bool has(struct scanner *s, const char *literal)
 {
     size_t len = strlen(literal);
-    if ((size_t)(s->end - s->at) < len || memcmp(s->at, literal, len) != 0)
+    if (s->failed || (size_t)(s->end - s->at) < len || memcmp(s->at, literal, len) != 0)
         return false;
     s->at += len;
     return true;
@@ -40,8 +40,10 @@ static uint64_t number(struct scanner *s)
 static struct span string(struct scanner *s)
 {
     const uint8_t *start = s->at;
-    while (!s->failed && s->at < s->end && *s->at != '"')
-        s->at += *s->at == '\\' ? 2 : 1;
+    while (!s->failed && s->at < s->end && *s->at != '"') {
+        s->failed = *s->at == '\\' && s->end - s->at < 2;
+        s->at += *s->at == '\\' && !s->failed ? 2 : 1;
+    }
     if (s->failed || s->at >= s->end) {
         s->failed = true;
         return span_make(NULL, 0);

@@ -19,7 +19,7 @@
 struct desk;
 
 #define DESK_RECORD_BYTES (RECORD_PACKED_MAX + 64)
-#define DESK_PAIR_BYTES (2 * DESK_RECORD_BYTES)
+#define DESK_PAIR_BYTES   (2 * DESK_RECORD_BYTES)
 
 enum urgency {
     RECORD_LAZY,   /* rides the next commit, or goes after 50 ms */

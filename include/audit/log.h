@@ -15,19 +15,19 @@ struct audit_log;
 
 struct audit_log_options {
     const char *dir;
-    const char *origin;           /* NULL: localhost/egress-audit/<hash of machine id>/<shard> */
-    struct signer *signer;        /* borrowed */
-    size_t desk_ring_bytes;       /* of each desk; a power of two */
-    uint64_t segment_bytes;       /* 0: 256 MiB */
-    uint64_t reserve_bytes;       /* ballast and room kept free; 0: 16 MiB */
+    const char *origin;     /* NULL: localhost/egress-audit/<hash of machine id>/<shard> */
+    struct signer *signer;  /* borrowed */
+    size_t desk_ring_bytes; /* of each desk; a power of two */
+    uint64_t segment_bytes; /* 0: 256 MiB */
+    uint64_t reserve_bytes; /* ballast and room kept free; 0: 16 MiB */
 };
 
 enum audit_start {
     AUDIT_START_OK,
-    AUDIT_START_FAILED,    /* exit 1 */
-    AUDIT_START_TAMPERED,  /* exit 2 */
-    AUDIT_START_LOCKED,    /* exit 3 */
-    AUDIT_START_ROLLBACK,  /* exit 4 */
+    AUDIT_START_FAILED,   /* exit 1 */
+    AUDIT_START_TAMPERED, /* exit 2 */
+    AUDIT_START_LOCKED,   /* exit 3 */
+    AUDIT_START_ROLLBACK, /* exit 4 */
 };
 
 #define AUDIT_ORIGIN_MAX 200 /* without the NUL */
@@ -61,12 +61,12 @@ const char *audit_log_origin(const struct audit_log *log);
 const char *audit_log_vkey(const struct audit_log *log); /* the verifier key line */
 
 struct audit_log_status {
-    uint64_t entries;       /* durable */
+    uint64_t entries; /* durable */
     uint64_t signed_size;
     uint64_t commits;
-    uint64_t refused;       /* attempts refused at the gate since start */
+    uint64_t refused; /* attempts refused at the gate since start */
     bool gate_closed;
-    char gate_why[160];     /* empty while open */
+    char gate_why[160]; /* empty while open */
 };
 /* Any thread. */
 void audit_log_status(const struct audit_log *log, struct audit_log_status *out);

@@ -13,8 +13,8 @@
 #include "wire/target.h"
 
 #define RECORD_PACKED_MAX 3072 /* of one record in the ring */
-#define RECORD_LEAF_MAX 8191   /* of one JSON line: below the framing's escape */
-#define FLOW_ID_BYTES 16
+#define RECORD_LEAF_MAX   8191 /* of one JSON line: below the framing's escape */
+#define FLOW_ID_BYTES     16
 
 enum record_kind {
     RECORD_ATTEMPT,
@@ -45,58 +45,58 @@ struct record_flow {
     struct span scheme;          /* "http" for class 4002 */
     struct span path;            /* redacted; class 4002 */
 
-    struct span door;            /* "connect", "http", ... */
-    struct span listener;        /* address or path it came in by */
-    struct ipaddr peer;          /* family 0 over a Unix socket */
+    struct span door;     /* "connect", "http", ... */
+    struct span listener; /* address or path it came in by */
+    struct ipaddr peer;   /* family 0 over a Unix socket */
     uint16_t peer_port;
     bool has_peer_uid;
     uint32_t peer_uid, peer_pid; /* SO_PEERCRED */
 
-    struct span environment;     /* "-" if unknown */
+    struct span environment;          /* "-" if unknown */
     struct span session, work, agent; /* empty if none */
 
-    struct span raw_target;      /* redacted (wire/redact.h) */
+    struct span raw_target; /* redacted (wire/redact.h) */
     bool raw_target_truncated;
     const struct target *target; /* NULL if it could not be parsed */
 
-    struct decision decision;    /* attempt: of the target stage; outcome: the final one */
+    struct decision decision; /* attempt: of the target stage; outcome: the final one */
     struct span policy_id, rule_id, rule_type, group_version;
 
     /* attempts above the rate, in one record */
-    uint32_t count;              /* 0: this is a single attempt */
+    uint32_t count; /* 0: this is a single attempt */
     int64_t count_start_ms, count_end_ms;
 
     /* outcome and traffic */
     enum flow_end end;
     uint64_t bytes_up, bytes_down;
     uint64_t duration_ms;
-    struct ipaddr dialled;       /* family 0: none */
+    struct ipaddr dialled; /* family 0: none */
     const struct ipaddr *answers;
     uint8_t answer_count;
-    struct span dns_result;      /* sub-reason of dns_failed: "nxdomain", ... */
-    uint32_t dials, dns_sent;    /* connect() calls and DNS queries that left for this flow */
+    struct span dns_result;   /* sub-reason of dns_failed: "nxdomain", ... */
+    uint32_t dials, dns_sent; /* connect() calls and DNS queries that left for this flow */
     struct flow_times times;
-    uint64_t target_generation;  /* of the target stage; decision.generation is that of the final one */
-    uint16_t http_status;        /* 0: none */
+    uint64_t target_generation; /* of the target stage; decision.generation is that of the final one */
+    uint16_t http_status;       /* 0: none */
     bool has_hello;
     bool ech;
-    struct span sni;             /* empty: absent */
+    struct span sni; /* empty: absent */
     uint16_t tls_version;
 };
 
 /* Events of the log, the program and its policies. */
-#define EVENT_TABLE(X)                                                                          \
-    X(LOG_STARTED, 1008, 6, "log_started")                                                      \
-    X(LOG_STOPPED, 1008, 7, "log_stopped")                                                      \
-    X(LOG_ROTATED, 1008, 5, "log_rotated")                                                      \
-    X(LOG_RECOVERED, 1008, 99, "log_recovered")                                                 \
-    X(GATE_CLOSED, 1008, 10, "gate_closed")                                                     \
-    X(GATE_OPENED, 1008, 9, "gate_opened")                                                      \
-    X(HEARTBEAT, 1008, 99, "heartbeat")                                                         \
-    X(CLOCK_STEP, 1008, 99, "clock_step")                                                       \
-    X(OPEN_FLOWS, 1008, 99, "open_flows")                                                       \
-    X(POLICY_LOADED, 3004, 10, "policy_loaded")                                                 \
-    X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                \
+#define EVENT_TABLE(X)                                                                                                 \
+    X(LOG_STARTED, 1008, 6, "log_started")                                                                             \
+    X(LOG_STOPPED, 1008, 7, "log_stopped")                                                                             \
+    X(LOG_ROTATED, 1008, 5, "log_rotated")                                                                             \
+    X(LOG_RECOVERED, 1008, 99, "log_recovered")                                                                        \
+    X(GATE_CLOSED, 1008, 10, "gate_closed")                                                                            \
+    X(GATE_OPENED, 1008, 9, "gate_opened")                                                                             \
+    X(HEARTBEAT, 1008, 99, "heartbeat")                                                                                \
+    X(CLOCK_STEP, 1008, 99, "clock_step")                                                                              \
+    X(OPEN_FLOWS, 1008, 99, "open_flows")                                                                              \
+    X(POLICY_LOADED, 3004, 10, "policy_loaded")                                                                        \
+    X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                                       \
     X(KEY_CREATED, 3004, 10, "key_created")
 
 enum event_kind {
@@ -108,7 +108,7 @@ enum event_kind {
 #define EVENT_FACTS_MAX 24
 
 struct event_fact {
-    const char *key;   /* a literal of ours */
+    const char *key; /* a literal of ours */
     bool is_number;
     uint64_t number;
     struct span text;

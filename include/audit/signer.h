@@ -31,8 +31,8 @@ void signer_last(const struct signer *signer, struct tree_head *out);
  * Signs `note_body` (the checkpoint text of `head`) after checking the RFC 6962 consistency proof from its last head,
  * and remembers the new one durably first. ERR_CORRUPT: the proof does not hold; nothing was signed.
  */
-MUST_CHECK enum err signer_sign(struct signer *signer, const struct tree_head *head,
-                                const uint8_t *proof, size_t proof_count, struct span note_body,
+MUST_CHECK enum err signer_sign(struct signer *signer, const struct tree_head *head, const uint8_t *proof,
+                                size_t proof_count, struct span note_body,
                                 uint8_t out_signature[static ED25519_SIGNATURE_BYTES]);
 
 void signer_public(const struct signer *signer, uint8_t out_public[static ED25519_KEY_BYTES]);

@@ -11,7 +11,7 @@
 
 struct verify_options {
     const char *dir;
-    const char *vkey; /* a verifier key line the caller trusts, or NULL: the directory's own is used, and said so */
+    const char *vkey;   /* a verifier key line the caller trusts, or NULL: the directory's own is used, and said so */
     const char *pinned; /* file of an older checkpoint that the caller kept elsewhere, or NULL */
     void (*progress)(void *arg, uint64_t entries); /* NULL: none */
     void *progress_arg;
@@ -19,7 +19,7 @@ struct verify_options {
 
 enum verify_result {
     VERIFY_PROVEN = 0,
-    VERIFY_FAILED = 1,     /* could not work: the message says why */
+    VERIFY_FAILED = 1, /* could not work: the message says why */
     VERIFY_TAMPERED = 2,
     VERIFY_UNAVAILABLE = 3,
     VERIFY_ROLLBACK = 4,

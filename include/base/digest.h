@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/span.h"
 
-#define DIGEST_BYTES 32
-#define ED25519_KEY_BYTES 32
+#define DIGEST_BYTES            32
+#define ED25519_KEY_BYTES       32
 #define ED25519_SIGNATURE_BYTES 64
 
 /* Incremental SHA-256. */

@@ -39,10 +39,30 @@ struct config {
     const struct config_environment *environments;
     size_t environment_count;
     const struct config_server *dns;
-    size_t dns_count; /* 0: those of the system */
+    size_t dns_count;                                       /* 0: those of the system */
     const char *audit_dir, *signer_dir, *admin_path, *user; /* NULL: the usual place or account */
     unsigned workers;                                       /* 0: one a core */
     uint64_t drain_ms;
+    bool strict_files;
+    struct policy_above above; /* environments point to it */
+    struct limits limits;      /* of a client whose environment is not known yet, and where one sets none of its own */
+    struct span text;          /* of the file */
+    struct policy_mark mark;
+    struct config_memory *memory; /* NULL: not made by config_load() */
 };
+
+#define CONFIG_LISTENERS_MAX    1024
+#define CONFIG_ENVIRONMENTS_MAX 10000
+#define CONFIG_DNS_MAX          8
+
+/*
+ * Reads a gateway's configuration under the rules of policy_load() for files and YAML. Environments are not opened yet.
+ * `strict` holds even where the file says nothing. ERR_INVALID and ERR_IO with findings.
+ */
+MUST_CHECK enum err config_load(const char *path, bool strict, struct diag *diag, struct config **out);
+/* The same from memory; `name` stands for the file. */
+MUST_CHECK enum err config_load_text(const char *name, struct span text, bool strict, struct diag *diag,
+                                     struct config **out);
+void config_free(struct config *config); /* made by config_load(); NULL is allowed */
 
 #endif

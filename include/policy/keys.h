@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keys: every key of an environment file, one row each in policy/keys_tbl.h. From that table come the checks of the
+ * keys: every key of an environment file, one row each in policy/keys_tbl.h, and of a gateway's configuration, in
+ * policy/config_keys_tbl.h. From that table come the checks of the
  * loader, the manual and the JSON Schema; the rows of `egress.limits` come from policy/limits_tbl.h.
  */
 #ifndef POLICY_KEYS_H
@@ -36,7 +37,7 @@ enum key_type {
 #undef X
 };
 
-enum key_scope { SCOPE_VENDOR, SCOPE_ENV, SCOPE_HOST };
+enum key_scope { SCOPE_VENDOR, SCOPE_ENV, SCOPE_HOST, SCOPE_GATEWAY };
 
 struct key_row {
     const char *path; /* "egress.hosts[].ports" */
@@ -47,8 +48,10 @@ struct key_row {
     const char *sentence; /* what it means */
 };
 
-/* Every row, in the order of the table. */
+/* Every row of an environment file, in the order of the table. */
 const struct key_row *keys_rows(size_t *out_count);
+/* Every row of a gateway's configuration (policy/config_keys_tbl.h); those of `limits` stand in the table of limits. */
+const struct key_row *config_keys_rows(size_t *out_count);
 const char *key_type_text(enum key_type type);
 
 #endif

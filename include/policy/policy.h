@@ -25,10 +25,34 @@ struct policy;
 
 /* ---- loading ---- */
 
+/* A part of another file that stands for a file of its own: `text` begins at the start of a line. */
+struct policy_text {
+    const char *name; /* of the file, for messages and for paths beside it */
+    struct span text;
+    uint32_t first_line;
+};
+
+/* A name or `*.` pattern that no environment can allow, and the line that says so. */
+struct policy_denied {
+    struct span text;
+    const char *file;
+    uint32_t line, column;
+};
+
+/* What an organisation puts above each of its environments. */
+struct policy_above {
+    const struct limits *limits; /* where an environment sets none of its own; NULL: the table's defaults */
+    const struct policy_denied *denied;
+    size_t denied_count;
+};
+
 struct policy_sources {
-    const char *path;        /* the environment file */
-    const char *egress_path; /* a file that holds the egress block alone, or NULL */
-    bool strict_files;       /* group-writable files and directories are errors instead of lints */
+    const char *path;                      /* the environment file */
+    const char *egress_path;               /* a file that holds the egress block alone, or NULL */
+    bool strict_files;                     /* group-writable files and directories are errors instead of lints */
+    const struct policy_text *text;        /* instead of path; NULL: none */
+    const struct policy_text *egress_text; /* instead of egress_path; NULL: none */
+    const struct policy_above *above;      /* NULL: nothing */
 };
 
 /*
@@ -57,6 +81,25 @@ size_t policy_environment_id_count(const struct policy *policy);
 struct span policy_environment_id(const struct policy *policy, size_t index);
 /* The texts that made it, environment file then egress file (empty if none): kept beside the audit log. */
 struct span policy_source_text(const struct policy *policy, size_t index);
+
+/* What a file was when it was read: another mark is another content. */
+struct policy_mark {
+    uint64_t device, inode, size;
+    int64_t mtime_ns, ctime_ns;
+    uint32_t owner; /* uid */
+};
+
+struct policy_file {
+    const char *path;
+    bool on_demand; /* an agent definition: a change of it counts only when somebody asks for a reload */
+    struct policy_mark mark;
+};
+
+/* The files that it was read from; those of struct policy_text are their owner's. */
+const struct policy_file *policy_files(const struct policy *policy, size_t *out_count);
+/* The mark of what lies at this path now; ERR_IO if nothing can be said. */
+MUST_CHECK enum err policy_mark_of(const char *path, struct policy_mark *out);
+bool policy_mark_equal(const struct policy_mark *a, const struct policy_mark *b);
 
 /* Versions of the libraries that this room runs with, and of the data that it carries. */
 const char *policy_yaml_version(void);

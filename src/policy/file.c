@@ -219,11 +219,37 @@ static enum err walk_to(struct walk *w, int *out_fd)
 
 /* ---- reading ---- */
 
+static struct policy_mark mark_of(const struct stat *st)
+{
+    return (struct policy_mark){
+        .device = st->st_dev,
+        .inode = st->st_ino,
+        .size = (uint64_t)st->st_size,
+        .mtime_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec,
+        .ctime_ns = st->st_ctim.tv_sec * INT64_C(1000000000) + st->st_ctim.tv_nsec,
+        .owner = st->st_uid,
+    };
+}
+
+bool policy_mark_equal(const struct policy_mark *a, const struct policy_mark *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size && a->mtime_ns == b->mtime_ns &&
+           a->ctime_ns == b->ctime_ns && a->owner == b->owner;
+}
+
+enum err policy_mark_of(const char *path, struct policy_mark *out)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return ERR_IO;
+    *out = mark_of(&st);
+    return ERR_NONE;
+}
+
 static bool same_file(const struct stat *a, const struct stat *b)
 {
-    return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+    struct policy_mark first = mark_of(a), second = mark_of(b);
+    return policy_mark_equal(&first, &second);
 }
 
 static enum err read_all(const struct walk *w, int fd, const struct stat *before, struct file_bytes *out)
@@ -247,7 +273,7 @@ static enum err read_all(const struct walk *w, int fd, const struct stat *before
         say(w, SEVERITY_ERROR, "changed", "the file changed while it was read");
         return ERR_INVALID;
     }
-    *out = (struct file_bytes){.data = data, .len = len};
+    *out = (struct file_bytes){.data = data, .len = len, .mark = mark_of(before)};
     return ERR_NONE;
 }
 

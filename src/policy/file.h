@@ -10,7 +10,7 @@
 
 #include "base/err.h"
 #include "base/span.h"
-#include "policy/diag.h"
+#include "policy/policy.h"
 
 struct file_rules {
     size_t max_bytes;
@@ -20,6 +20,7 @@ struct file_rules {
 struct file_bytes {
     uint8_t *data; /* heap, the caller's; has one byte of room behind `len` */
     size_t len;
+    struct policy_mark mark;
 };
 
 /* ERR_INVALID: not trusted or too big; ERR_IO: cannot be read. Both are said in diag, at the place that names it

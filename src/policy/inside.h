@@ -95,6 +95,7 @@ struct policy {
     char id[POLICY_ID_TEXT + 1];
     struct span name;
     struct span texts[2];
+    LIST_OF(struct policy_file) read; /* its files */
     const char *files[2];
     bool limited;
     bool self_hosted;
@@ -111,7 +112,8 @@ struct policy {
     LIST_OF(struct place) allowed;
     LIST_OF(struct mcp_host) mcp_hosts;     /* declared; opened by the toggle */
     LIST_OF(struct group_host) group_hosts; /* opened; those of the whole catalogue follow it when it is off */
-    LIST_OF(struct place) denied;
+    LIST_OF(struct place) denied;           /* its own, then those that stand above it */
+    uint32_t denied_own;
     LIST_OF(struct span) builtin_names;
     LIST_OF(struct list_file) allow_files;
     LIST_OF(struct list_file) block_files;

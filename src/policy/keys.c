@@ -13,6 +13,18 @@ const struct key_row *keys_rows(size_t *out_count)
     return rows;
 }
 
+static const struct key_row config_rows[] = {
+#define X(path, type, scope, values, dflt, sentence) {path, KEY_##type, SCOPE_##scope, values, dflt, sentence},
+#include "policy/config_keys_tbl.h"
+#undef X
+};
+
+const struct key_row *config_keys_rows(size_t *out_count)
+{
+    *out_count = sizeof config_rows / sizeof config_rows[0];
+    return config_rows;
+}
+
 const char *key_type_text(enum key_type type)
 {
     static const char *const texts[] = {

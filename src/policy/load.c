@@ -86,6 +86,22 @@ void load_source(struct loader *l, const char *kind, struct span bytes)
     digest_add(l->sources, bytes);
 }
 
+void load_file_read(struct loader *l, const char *path, bool on_demand, const struct policy_mark *mark)
+{
+    struct policy *p = l->policy;
+    uint32_t count = p->read.count;
+    /* Full at every power of two: then twice the room, the old block stays in the arena. */
+    if ((count & (count - 1)) == 0) {
+        struct policy_file *more = arena_array(&p->arena, count == 0 ? 1 : 2 * (size_t)count, sizeof *more);
+        if (more == NULL)
+            return;
+        if (count > 0)
+            memcpy(more, p->read.at, count * sizeof *more);
+        p->read.at = more;
+    }
+    p->read.at[p->read.count++] = (struct policy_file){.path = path, .on_demand = on_demand, .mark = *mark};
+}
+
 bool load_bool(const struct node *map, const char *key, bool dflt)
 {
     const struct node *node = node_get(map, key);
@@ -221,7 +237,7 @@ static void load_builtin_names(struct loader *l)
 static void read_environment(struct loader *l)
 {
     struct node *root = NULL;
-    if (yaml_read(&l->trees, l->env_file, l->policy->texts[0], 1, l->diag, &root) == ERR_NO_MEMORY)
+    if (yaml_read(&l->trees, l->env_file, l->policy->texts[0], l->env_line, l->diag, &root) == ERR_NO_MEMORY)
         l->memory = true;
     if (root == NULL)
         return;
@@ -241,7 +257,7 @@ static void read_egress(struct loader *l)
     struct node *root = NULL;
     if (l->policy->texts[1].data == NULL)
         return;
-    if (yaml_read(&l->trees, l->egress_file, l->policy->texts[1], 1, l->diag, &root) == ERR_NO_MEMORY)
+    if (yaml_read(&l->trees, l->egress_file, l->policy->texts[1], l->egress_line, l->diag, &root) == ERR_NO_MEMORY)
         l->memory = true;
     if (root == NULL)
         return;
@@ -280,12 +296,27 @@ static void finish_id(struct loader *l)
     outbuf_hex(&o, span_make(digest, sizeof digest));
 }
 
+/* What stands above counts as a source only where it says something: without it the id is that of the files alone. */
+static void load_above(struct loader *l)
+{
+    const struct policy_above *above = l->above;
+    struct limits usual;
+    limits_default(&usual);
+    if (above == NULL)
+        return;
+    if (above->limits != NULL && memcmp(above->limits, &usual, sizeof usual) != 0)
+        load_source(l, "limits above", span_make(above->limits, sizeof *above->limits));
+    for (size_t i = 0; i < above->denied_count; i++)
+        load_source(l, "denied above", above->denied[i].text);
+}
+
 static enum err build(struct loader *l)
 {
     size_t errors = l->diag->errors;
     load_source(l, "environment", l->policy->texts[0]);
     if (l->policy->texts[1].data != NULL)
         load_source(l, "egress", l->policy->texts[1]);
+    load_above(l);
     read_environment(l);
     if (l->root == NULL)
         return l->memory ? ERR_NO_MEMORY : ERR_INVALID;
@@ -307,32 +338,46 @@ static const char *keep_name(struct policy *p, const char *name)
     return (const char *)arena_copy(&p->arena, span_text(name)).data;
 }
 
-static bool prepare(struct loader *l, const char *name, const char *egress_name, struct span text, struct span egress)
+/* One text of a policy, from a file or from a part of another. */
+struct source_text {
+    const char *name; /* NULL: there is none */
+    struct span text;
+    uint32_t first_line;
+    bool is_file;
+    struct policy_mark mark;
+};
+
+static const char *take_text(struct loader *l, size_t index, const struct source_text *source, uint32_t *out_line)
 {
     struct policy *p = l->policy;
-    p->texts[0] = arena_copy(&p->arena, text);
-    p->files[0] = l->env_file = keep_name(p, name);
-    l->egress_file = l->env_file;
-    if (egress_name != NULL) {
-        p->texts[1] = arena_copy(&p->arena, egress);
-        p->files[1] = l->egress_file = keep_name(p, egress_name);
-    }
-    l->builtin = data_builtin(&l->trees);
-    return l->builtin != NULL && !p->arena.failed && digest_new(&l->sources) == ERR_NONE;
+    p->texts[index] = arena_copy(&p->arena, source->text);
+    p->files[index] = keep_name(p, source->name);
+    *out_line = source->first_line;
+    if (source->is_file)
+        load_file_read(l, p->files[index], false, &source->mark);
+    return p->files[index];
 }
 
-/* `egress_name` is NULL where there is no file of its own for the block. */
-static enum err load(const char *name, const char *egress_name, struct span text, struct span egress, bool strict,
-                     struct diag *diag, struct policy **out)
+static bool prepare(struct loader *l, const struct source_text texts[static 2])
+{
+    l->env_file = l->egress_file = take_text(l, 0, &texts[0], &l->env_line);
+    if (texts[1].name != NULL)
+        l->egress_file = take_text(l, 1, &texts[1], &l->egress_line);
+    l->builtin = data_builtin(&l->trees);
+    return l->builtin != NULL && !l->policy->arena.failed && digest_new(&l->sources) == ERR_NONE;
+}
+
+static enum err load(const struct source_text texts[static 2], const struct policy_sources *sources, struct diag *diag,
+                     struct policy **out)
 {
     struct policy *policy = calloc(1, sizeof *policy);
     if (policy == NULL)
         return ERR_NO_MEMORY;
     atomic_init(&policy->references, 1);
     names_init(&policy->names);
-    struct loader l = {.policy = policy, .diag = diag, .strict_files = strict};
+    struct loader l = {.policy = policy, .diag = diag, .strict_files = sources->strict_files, .above = sources->above};
     enum err err = ERR_NO_MEMORY;
-    if (prepare(&l, name, egress_name, text, egress)) {
+    if (prepare(&l, texts)) {
         digest_begin(l.sources);
         err = build(&l);
     }
@@ -351,23 +396,45 @@ enum err policy_load_text(const char *name, struct span text, struct span egress
 {
     char egress_name[512];
     snprintf(egress_name, sizeof egress_name, "%s (egress)", name);
-    return load(name, egress.len > 0 ? egress_name : NULL, text, egress, false, diag, out);
+    const struct source_text texts[2] = {
+        {.name = name,                                .text = text,   .first_line = 1},
+        {.name = egress.len > 0 ? egress_name : NULL, .text = egress, .first_line = 1},
+    };
+    return load(texts, &(struct policy_sources){0}, diag, out);
+}
+
+static enum err read_source(const char *path, const struct policy_text *part, bool strict, struct diag *diag,
+                            struct file_bytes *bytes, struct source_text *out)
+{
+    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX, .strict = strict};
+    if (part != NULL) {
+        *out = (struct source_text){.name = part->name, .text = part->text, .first_line = part->first_line};
+        return ERR_NONE;
+    }
+    if (path == NULL)
+        return ERR_NONE;
+    enum err err = file_read(path, &rules, diag, NULL, 0, 0, bytes);
+    if (err == ERR_NONE)
+        *out = (struct source_text){.name = path,
+                                    .text = span_make(bytes->data, bytes->len),
+                                    .first_line = 1,
+                                    .is_file = true,
+                                    .mark = bytes->mark};
+    return err;
 }
 
 enum err policy_load(const struct policy_sources *sources, struct diag *diag, struct policy **out)
 {
-    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX, .strict = sources->strict_files};
-    struct file_bytes env = {0}, egress = {0};
-    enum err err = file_read(sources->path, &rules, diag, NULL, 0, 0, &env);
-    enum err second = ERR_NONE;
-    if (sources->egress_path != NULL)
-        second = file_read(sources->egress_path, &rules, diag, NULL, 0, 0, &egress);
+    struct file_bytes bytes[2] = {{0}, {0}};
+    struct source_text texts[2] = {{0}, {0}};
+    bool strict = sources->strict_files;
+    enum err err = read_source(sources->path, sources->text, strict, diag, &bytes[0], &texts[0]);
+    enum err second = read_source(sources->egress_path, sources->egress_text, strict, diag, &bytes[1], &texts[1]);
     if (err == ERR_NONE)
         err = second;
     if (err == ERR_NONE)
-        err = load(sources->path, sources->egress_path, span_make(env.data, env.len),
-                   span_make(egress.data, egress.len), sources->strict_files, diag, out);
-    free(env.data);
-    free(egress.data);
+        err = load(texts, sources, diag, out);
+    free(bytes[0].data);
+    free(bytes[1].data);
     return err;
 }

@@ -77,20 +77,46 @@ static void load_allowed(struct loader *l)
     }
 }
 
+/* What an organisation denies to all: one table with the environment's own, so that it costs a decision nothing. */
+static void load_denied_above(struct loader *l, const struct policy_denied *denied)
+{
+    struct policy *p = l->policy;
+    struct host_text host;
+    const char *fix;
+    const char *flaw = host_flaw(denied->text, l->builtin, 0, &host, &fix);
+    if (flaw != NULL) {
+        struct finding *f = diag_add(l->diag, SEVERITY_ERROR, "host", denied->file, denied->line, denied->column,
+                                     "'%.*s': %s", SPAN_ARGS(denied->text), flaw);
+        diag_fix(f, "%s", fix != NULL ? fix : "write a host name or a *. pattern");
+        return;
+    }
+    load_name(l, NAME_DENIED, &host, p->denied.count);
+    p->denied.at[p->denied.count++] = (struct place){
+        .file = (const char *)arena_copy(&p->arena, span_text(denied->file)).data,
+        .line = denied->line,
+        .column = denied->column,
+        .text = arena_copy(&p->arena, denied->text),
+    };
+}
+
 static void load_denied(struct loader *l)
 {
-    const struct node *list = node_get(l->egress, "denied_hosts");
-    if (list == NULL)
-        return;
+    struct node *list = node_get(l->egress, "denied_hosts");
     struct policy *p = l->policy;
-    p->denied.at = arena_array(&p->arena, list->count, sizeof *p->denied.at);
-    for (struct node *item = list->first; p->denied.at != NULL && item != NULL; item = item->next) {
+    size_t above = l->above != NULL ? l->above->denied_count : 0;
+    p->denied.at = arena_array(&p->arena, (list != NULL ? list->count : 0) + above, sizeof *p->denied.at);
+    if (p->denied.at == NULL)
+        return;
+    for (struct node *item = list != NULL ? list->first : NULL; item != NULL; item = item->next) {
         struct host_text host;
         if (item->bad || !load_host(l, item, 0, &host))
             continue;
         load_name(l, NAME_DENIED, &host, p->denied.count);
         p->denied.at[p->denied.count++] = load_place(l, item);
     }
+    p->denied_own = p->denied.count;
+    for (size_t i = 0; i < above; i++)
+        load_denied_above(l, &l->above->denied[i]);
 }
 
 /* ---- egress.hosts ---- */

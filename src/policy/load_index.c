@@ -40,7 +40,7 @@ static void say_twice(struct loader *l, enum name_kind kind, uint32_t value)
         const struct place *place = &p->entries.at[value].place;
         struct finding *f = error_at(l, place, "duplicate", "'%.*s' has two entries", SPAN_ARGS(place->text));
         diag_fix(f, "put the keys of both into one entry");
-    } else if (kind == NAME_ALLOWED || kind == NAME_DENIED) {
+    } else if (kind == NAME_ALLOWED || (kind == NAME_DENIED && value < p->denied_own)) {
         const struct place *place = kind == NAME_ALLOWED ? &p->allowed.at[value] : &p->denied.at[value];
         lint_at(l, place, "duplicate", "'%.*s' stands in the list twice", SPAN_ARGS(place->text));
     }

@@ -6,7 +6,7 @@
 
 #define HINT_MAX 256
 
-static uint64_t limit_value(const struct node *node, const struct limit_row *row)
+uint64_t load_limit(const struct node *node, const struct limit_row *row)
 {
     uint64_t value = row->dflt;
     enum err err = row->unit == LIMIT_UNIT_MS      ? text_duration_ms(node->text, &value)
@@ -21,14 +21,17 @@ static void load_limits(struct loader *l)
     const struct node *map = node_get(l->egress, "limits");
     size_t count;
     const struct limit_row *rows = limits_rows(&count);
-    limits_default(&p->limits);
+    if (l->above != NULL && l->above->limits != NULL)
+        p->limits = *l->above->limits;
+    else
+        limits_default(&p->limits);
     if (map != NULL)
         p->limits_place = load_place(l, map);
     for (size_t i = 0; i < count; i++) {
         const struct node *node = node_get(map, rows[i].key);
         if (node == NULL)
             continue;
-        uint64_t value = limit_value(node, &rows[i]);
+        uint64_t value = load_limit(node, &rows[i]);
         memcpy((char *)&p->limits + rows[i].offset, &value, sizeof value);
     }
 }

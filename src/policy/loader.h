@@ -20,6 +20,8 @@ struct loader {
     const char *env_file, *egress_file; /* the second is the first when the block stands in it */
     const char *file;                   /* of the block under way */
     bool strict_files;
+    const struct policy_above *above; /* NULL: nothing */
+    uint32_t env_line, egress_line;   /* the first line of each text */
     struct node *root, *networking, *egress, *packages;
     const struct builtin_data *builtin;
     const struct catalogue *catalogue; /* read when it is needed */
@@ -44,6 +46,12 @@ struct place load_place(struct loader *l, const struct node *node);
 
 /* Part of the policy's id. */
 void load_source(struct loader *l, const char *kind, struct span bytes);
+
+/* The policy was read from this file too. `path` is the policy's own. */
+void load_file_read(struct loader *l, const char *path, bool on_demand, const struct policy_mark *mark);
+
+/* A value of a row of the limits; its default where it was found bad. */
+uint64_t load_limit(const struct node *node, const struct limit_row *row);
 
 bool load_bool(const struct node *map, const char *key, bool dflt);
 #define SPAN_ARGS(s) (int)(s).len, (const char *)(s).data

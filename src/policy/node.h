@@ -12,11 +12,12 @@ enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 
 struct node {
     enum node_kind kind;
-    bool plain;            /* a scalar written without quotes and not as a block */
-    bool bad;              /* a finding was made about it: later passes leave it alone */
-    uint32_t line, column; /* from 1 */
-    struct span text;      /* of a scalar */
-    struct span key;       /* when it is a value in a map */
+    bool plain;                    /* a scalar written without quotes and not as a block */
+    bool bad;                      /* a finding was made about it: later passes leave it alone */
+    uint32_t line, column;         /* from 1 */
+    uint32_t end_line, end_column; /* behind its last character; of a block, where the next thing begins */
+    struct span text;              /* of a scalar */
+    struct span key;               /* when it is a value in a map */
     uint32_t key_line, key_column;
     uint32_t count; /* children */
     struct node *first, *last, *next;

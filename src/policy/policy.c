@@ -58,6 +58,12 @@ struct span policy_denial_hint(const struct policy *policy)
     return policy->denial_hint;
 }
 
+const struct policy_file *policy_files(const struct policy *policy, size_t *out_count)
+{
+    *out_count = policy->read.count;
+    return policy->read.at;
+}
+
 struct span policy_source_text(const struct policy *policy, size_t index)
 {
     return index < 2 ? policy->texts[index] : span_make(NULL, 0);

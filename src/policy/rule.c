@@ -54,7 +54,8 @@ static void rule_of_lists(const struct policy *p, struct rule_ref ref, struct ru
         set_id(out, "allowed_hosts[%u]", ref.index);
         set_place(out, &p->allowed.at[ref.index]);
     } else if (ref.kind == RULE_DENIED_HOST && ref.index < p->denied.count) {
-        set_id(out, "egress.denied_hosts[%u]", ref.index);
+        bool own = ref.index < p->denied_own;
+        set_id(out, own ? "egress.denied_hosts[%u]" : "denied_hosts[%u]", ref.index - (own ? 0 : p->denied_own));
         set_place(out, &p->denied.at[ref.index]);
     } else if (ref.kind == RULE_ALLOWED_FILE && ref.index < p->names.count) {
         rule_line(p, "egress.allowed_host_files", p->allow_files.at, ref.index, out);

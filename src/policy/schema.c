@@ -9,7 +9,18 @@
 #define PATH_MAX_BYTES 96
 #define WORD_MAX       40
 
+/* A kind of file: its rows, and the key under which the rows of the limits stand. */
+struct kind {
+    const struct key_row *(*rows)(size_t *out_count);
+    const char *limits;
+    const char *what;
+};
+
+static const struct kind environment_kind = {keys_rows, "egress.limits", "an environment file"};
+static const struct kind config_kind = {config_keys_rows, "limits", "a gateway's configuration"};
+
 struct checker {
+    const struct kind *kind;
     const char *file;
     struct diag *diag;
 };
@@ -77,32 +88,32 @@ static struct span child_name(const char *row_path, const char *path)
     return strpbrk(rest, ".[") == NULL ? span_text(rest) : span_make(NULL, 0);
 }
 
-static bool is_limits(const char *path)
+static bool is_limits(const struct checker *c, const char *path)
 {
-    return strcmp(path, "egress.limits") == 0;
+    return strcmp(path, c->kind->limits) == 0;
 }
 
-static struct span nearest_key(struct span word, const char *path)
+static struct span nearest_key(const struct checker *c, struct span word, const char *path)
 {
     struct span best = {0};
     size_t best_distance = WORD_MAX, count;
-    const struct key_row *rows = keys_rows(&count);
+    const struct key_row *rows = c->kind->rows(&count);
     for (size_t i = 0; i < count; i++) {
         struct span name = child_name(rows[i].path, path);
         if (name.len > 0)
             nearer(word, name, &best, &best_distance);
     }
     const struct limit_row *limits = limits_rows(&count);
-    for (size_t i = 0; i < count && is_limits(path); i++)
+    for (size_t i = 0; i < count && is_limits(c, path); i++)
         nearer(word, span_text(limits[i].key), &best, &best_distance);
     return best;
 }
 
 /* A key that exists elsewhere: the commonest mistake after a wrong letter is a wrong level. */
-static const char *elsewhere(struct span word)
+static const char *elsewhere(const struct checker *c, struct span word)
 {
     size_t count;
-    const struct key_row *rows = keys_rows(&count);
+    const struct key_row *rows = c->kind->rows(&count);
     for (size_t i = 0; i < count; i++) {
         const char *dot = strrchr(rows[i].path, '.');
         if (dot != NULL && span_is(word, dot + 1) && strchr(rows[i].path, '[') == NULL)
@@ -111,16 +122,16 @@ static const char *elsewhere(struct span word)
     return NULL;
 }
 
-static void advise(struct finding *f, struct span key, const char *path)
+static void advise(const struct checker *c, struct finding *f, struct span key, const char *path)
 {
-    struct span near = nearest_key(key, path);
-    const char *other = elsewhere(key);
+    struct span near = nearest_key(c, key, path);
+    const char *other = elsewhere(c, key);
     if (near.len > 0)
         diag_fix(f, "did you mean '%.*s'?", (int)near.len, (const char *)near.data);
-    else if (is_limits(path) && span_is(key, "drain"))
+    else if (is_limits(c, path) && span_is(key, "drain"))
         diag_fix(f, "drain belongs to the process: set it in its configuration");
-    else if (is_limits(path) && span_is(key, "share"))
-        diag_fix(f, "egress.limits.share is not supported yet: remove it");
+    else if (is_limits(c, path) && span_is(key, "share"))
+        diag_fix(f, "%s.share is not supported yet: remove it", path);
     else if (other != NULL)
         diag_fix(f, "this key belongs to %.*s", (int)(strrchr(other, '.') - other), other);
 }
@@ -203,7 +214,7 @@ static void check_list(const struct checker *c, struct node *node, const char *p
 static void check_limit(const struct checker *c, struct node *node, const struct limit_row *row)
 {
     char path[PATH_MAX_BYTES];
-    snprintf(path, sizeof path, "egress.limits.%s", row->key);
+    snprintf(path, sizeof path, "%s.%s", c->kind->limits, row->key);
     uint64_t value = 0;
     enum err err = ERR_INVALID;
     if (node->kind == NODE_SCALAR && row->unit == LIMIT_UNIT_MS)
@@ -232,7 +243,7 @@ static bool check_as_limit(const struct checker *c, struct node *node, const cha
 {
     size_t count;
     const struct limit_row *rows = limits_rows(&count);
-    for (size_t i = 0; i < count && is_limits(path); i++) {
+    for (size_t i = 0; i < count && is_limits(c, path); i++) {
         if (span_is(node->key, rows[i].key)) {
             check_limit(c, node, &rows[i]);
             return true;
@@ -301,10 +312,10 @@ static void check_value(const struct checker *c, struct node *node, const struct
     }
 }
 
-static const struct key_row *row_of(struct span key, const char *path)
+static const struct key_row *row_of(const struct checker *c, struct span key, const char *path)
 {
     size_t count;
-    const struct key_row *rows = keys_rows(&count);
+    const struct key_row *rows = c->kind->rows(&count);
     for (size_t i = 0; i < count; i++)
         if (key.len > 0 && span_equal(child_name(rows[i].path, path), key))
             return &rows[i];
@@ -314,20 +325,20 @@ static const struct key_row *row_of(struct span key, const char *path)
 static void unknown_key(const struct checker *c, struct node *node, const char *path, bool open)
 {
     node->bad = true;
-    const char *block = path[0] == '\0' ? "an environment file" : path;
+    const char *block = path[0] == '\0' ? c->kind->what : path;
     struct finding *f =
         open ? diag_add(c->diag, SEVERITY_LINT, "not_enforced", c->file, node->key_line, node->key_column,
                         "the key '%.*s' in %s is not enforced here", (int)node->key.len, (const char *)node->key.data,
                         block)
              : diag_add(c->diag, SEVERITY_ERROR, "unknown_key", c->file, node->key_line, node->key_column,
                         "%s has no key '%.*s'", block, (int)node->key.len, (const char *)node->key.data);
-    advise(f, node->key, path);
+    advise(c, f, node->key, path);
 }
 
 static void require_keys(const struct checker *c, const struct node *map, const char *path)
 {
     size_t count;
-    const struct key_row *rows = keys_rows(&count);
+    const struct key_row *rows = c->kind->rows(&count);
     for (size_t i = 0; i < count; i++) {
         struct span name = child_name(rows[i].path, path);
         if (name.len == 0 || rows[i].dflt[0] != '\0' || rows[i].scope == SCOPE_VENDOR)
@@ -350,7 +361,7 @@ static void check_map(const struct checker *c, struct node *map, const char *pat
         return;
     }
     for (struct node *child = map->first; child != NULL; child = child->next) {
-        const struct key_row *row = row_of(child->key, path);
+        const struct key_row *row = row_of(c, child->key, path);
         if (row != NULL)
             check_value(c, child, row);
         else if (!check_as_limit(c, child, path))
@@ -361,6 +372,12 @@ static void check_map(const struct checker *c, struct node *map, const char *pat
 
 void schema_check(struct node *map, const char *path, const char *file, struct diag *diag)
 {
-    struct checker c = {.file = file, .diag = diag};
+    struct checker c = {.kind = &environment_kind, .file = file, .diag = diag};
     check_map(&c, map, path, path[0] == '\0');
+}
+
+void schema_check_config(struct node *map, const char *file, struct diag *diag)
+{
+    struct checker c = {.kind = &config_kind, .file = file, .diag = diag};
+    check_map(&c, map, "", false);
 }

@@ -13,6 +13,9 @@
 /* Checks `map` as the value at `path` ("" for a whole environment file, "egress" for a file that holds that block). */
 void schema_check(struct node *map, const char *path, const char *file, struct diag *diag);
 
+/* Checks the tree of a whole gateway's configuration. What stands under FREE keys is not looked into. */
+void schema_check_config(struct node *map, const char *file, struct diag *diag);
+
 /* Of `words` (separated by spaces) the one that `word` was perhaps meant to be; empty if none is near. */
 struct span schema_nearest(struct span word, const char *words);
 

@@ -131,8 +131,8 @@ static struct node *new_node(struct reader *r, enum node_kind kind, yaml_mark_t 
         return NULL;
     }
     node->kind = kind;
-    node->line = line_of(r, mark);
-    node->column = column_of(mark);
+    node->line = node->end_line = line_of(r, mark);
+    node->column = node->end_column = column_of(mark);
     return node;
 }
 
@@ -248,6 +248,13 @@ static void on_scalar(struct reader *r, const yaml_event_t *event)
     attach(r, node);
 }
 
+static void on_close(struct reader *r, const yaml_event_t *event)
+{
+    struct node *node = r->levels[--r->depth].node;
+    node->end_line = line_of(r, event->end_mark);
+    node->end_column = column_of(event->end_mark);
+}
+
 static void on_document(struct reader *r, const yaml_event_t *event)
 {
     if (r->root != NULL)
@@ -281,7 +288,7 @@ static void on_event(struct reader *r, const yaml_event_t *event)
         break;
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
-        r->depth--;
+        on_close(r, event);
         break;
     case YAML_NO_EVENT:
     case YAML_STREAM_START_EVENT:

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A gateway's configuration. Rows: X(path, type, scope, words of a choice, default in words ("" if required), sentence).
+ * A parent stands before its children. */
+/* clang-format off */
+X("listeners", MAPS, GATEWAY, "", "", "where clients come in")
+X("listeners[].listen", STRING, GATEWAY, "", "", "ADDR:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one")
+X("listeners[].environment", STRING, GATEWAY, "", "the only environment", "name of the environment whose clients come in here")
+X("listeners[].by", CHOICE, GATEWAY, "source", "none", "source: clients belong to the environment that lists their source address")
+X("listeners[].mode", STRING, GATEWAY, "", "\"0660\"", "permissions of a Unix socket, in octal and in quotes")
+X("listeners[].owner", STRING, GATEWAY, "", "the program's account", "owner of a Unix socket, a name or a number")
+X("listeners[].group", STRING, GATEWAY, "", "the program's group", "group of a Unix socket, a name or a number")
+X("environments", MAPS, GATEWAY, "", "", "what clients may reach, one entry an environment")
+X("environments[].file", STRING, GATEWAY, "", "none", "the environment file; this or environment is required")
+X("environments[].environment", FREE, GATEWAY, "", "none", "the environment itself, as its file would say it")
+X("environments[].egress_file", STRING, GATEWAY, "", "none", "file that holds the egress block alone")
+X("environments[].egress", FREE, GATEWAY, "", "none", "the egress block itself, for an environment file that has none")
+X("environments[].sources", PREFIXES, GATEWAY, "", "[]", "source addresses of its clients; no two environments may share one")
+X("ceiling", FREE, GATEWAY, "", "none", "networking and egress keys that no environment may exceed")
+X("denied_hosts", NAMES, GATEWAY, "", "[]", "names and *. patterns that no environment can allow")
+X("limits", MAP, GATEWAY, "", "{}", "budgets and deadlines of environments that do not set their own, by the same keys")
+X("audit", MAP, GATEWAY, "", "{}", "where the audit log lies")
+X("audit.dir", STRING, GATEWAY, "", "audit under the state directory", "directory of the audit log")
+X("audit.signer_dir", STRING, GATEWAY, "", "the audit directory with .signer", "key and memory of the signer, never inside the audit directory")
+X("admin", STRING, GATEWAY, "", "admin.sock under the runtime directory", "the admin socket, unix:PATH")
+X("workers", COUNT, GATEWAY, "", "one a core", "threads that carry traffic, 1 to 256")
+X("dns", STRINGS, GATEWAY, "", "those of the system", "name servers, ADDR:PORT each")
+X("drain", DURATION, GATEWAY, "", "300s", "how long open tunnels may go on after SIGTERM")
+X("user", STRING, GATEWAY, "", "sallyport, else nobody", "account to become when started as root")
+X("strict_files", BOOL, GATEWAY, "", "false", "files and directories that their group may write are errors instead of lints")
+/* clang-format on */

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy/config.h"
+
+#include "base/text.h"
+#include "config_parts.h"
+#include "data.h"
+#include "file.h"
+#include "loader.h"
+#include "tree.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#define DRAIN_MS    300000
+#define WORKERS_MAX 256
+
+static void load_dns(struct config_reader *r, const struct node *root)
+{
+    const struct node *list = node_get(root, "dns");
+    if (list == NULL)
+        return;
+    if (list->count > CONFIG_DNS_MAX) {
+        config_error(r, list, "too_many", "remove some", "there are more than %d name servers", CONFIG_DNS_MAX);
+        return;
+    }
+    struct config_server *all = arena_array(&r->memory->arena, list->count, sizeof *all);
+    size_t count = 0;
+    for (const struct node *item = list->first; all != NULL && item != NULL; item = item->next) {
+        if (item->bad)
+            continue;
+        if (config_socket(item->text, false, &all[count].addr, &all[count].port) == ERR_NONE)
+            count++;
+        else
+            config_error(r, item, "dns", "write for instance 127.0.0.53:53 or \"[::1]:53\"",
+                         "'%.*s' is no address and port", SPAN_ARGS(item->text));
+    }
+    r->memory->config.dns = all;
+    r->memory->config.dns_count = count;
+}
+
+static void load_numbers(struct config_reader *r, const struct node *root)
+{
+    struct config *config = &r->memory->config;
+    const struct node *workers = node_get(root, "workers"), *drain = node_get(root, "drain");
+    uint64_t value = 0;
+    if (workers != NULL && (workers->kind != NODE_SCALAR || !workers->plain ||
+                            text_u64(workers->text, WORKERS_MAX, &value) != ERR_NONE || value == 0))
+        config_error(r, workers, "out_of_range", "write a number, or remove the key to have one a core",
+                     "workers is a number from 1 to %d", WORKERS_MAX);
+    config->workers = (unsigned)value;
+    config->drain_ms = DRAIN_MS;
+    if (drain != NULL && (drain->kind != NODE_SCALAR || text_duration_ms(drain->text, &config->drain_ms) != ERR_NONE))
+        config_error(r, drain, "wrong_type", "write for instance 30s, 5m or 1h", "drain is a duration with its unit");
+}
+
+static void load_places(struct config_reader *r, const struct node *root)
+{
+    struct config *config = &r->memory->config;
+    const struct node *audit = node_get(root, "audit"), *admin = node_get(root, "admin");
+    config->audit_dir = config_path(r, audit, "dir");
+    config->signer_dir = config_path(r, audit, "signer_dir");
+    config->user = config_string(r, root, "user");
+    const char *text = config_string(r, root, "admin");
+    if (text == NULL)
+        return;
+    char path[PATH_MAX];
+    if (strncmp(text, "unix:", 5) != 0 || file_beside(r->file, span_text(text + 5), path, sizeof path) != ERR_NONE) {
+        config_error(r, admin, "admin", "write for instance unix:/run/sallyport/admin.sock",
+                     "the admin socket is a Unix socket");
+        return;
+    }
+    config->admin_path = (const char *)arena_copy(&r->memory->arena, span_text(path)).data;
+}
+
+static void load_all(struct config_reader *r, const struct node *root, bool strict)
+{
+    r->memory->config.strict_files = strict || load_bool(root, "strict_files", false);
+    load_places(r, root);
+    load_numbers(r, root);
+    load_dns(r, root);
+    config_above(r, root);
+    config_listeners(r, root);
+    config_environments(r, root);
+}
+
+static enum err read_tree(struct config_reader *r, struct arena *trees, bool strict)
+{
+    struct node *root = NULL;
+    struct config *config = &r->memory->config;
+    enum err err = yaml_read(trees, r->file, config->text, 1, r->diag, &root);
+    if (root == NULL)
+        return err;
+    schema_check_config(root, r->file, r->diag);
+    r->builtin = data_builtin(trees);
+    if (r->builtin == NULL)
+        return ERR_NO_MEMORY;
+    if (root->kind == NODE_MAP)
+        load_all(r, root, strict);
+    return r->memory->arena.failed || trees->failed ? ERR_NO_MEMORY : ERR_NONE;
+}
+
+static enum err load(const char *name, struct span text, const struct policy_mark *mark, bool strict, struct diag *diag,
+                     struct config **out)
+{
+    size_t errors = diag->errors;
+    struct config_memory *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return ERR_NO_MEMORY;
+    memory->config.memory = memory;
+    memory->config.mark = *mark;
+    memory->config.text = arena_copy(&memory->arena, text);
+    memory->config.file = (const char *)arena_copy(&memory->arena, span_text(name)).data;
+    struct config_reader r = {.memory = memory, .file = memory->config.file, .diag = diag};
+    struct arena trees = {0};
+    enum err err = memory->arena.failed ? ERR_NO_MEMORY : read_tree(&r, &trees, strict);
+    arena_clear(&trees);
+    if (err == ERR_NONE && diag->errors != errors)
+        err = ERR_INVALID;
+    if (err != ERR_NONE) {
+        config_free(&memory->config);
+        return err;
+    }
+    *out = &memory->config;
+    return ERR_NONE;
+}
+
+enum err config_load_text(const char *name, struct span text, bool strict, struct diag *diag, struct config **out)
+{
+    return load(name, text, &(struct policy_mark){0}, strict, diag, out);
+}
+
+enum err config_load(const char *path, bool strict, struct diag *diag, struct config **out)
+{
+    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX, .strict = strict};
+    struct file_bytes bytes;
+    enum err err = file_read(path, &rules, diag, NULL, 0, 0, &bytes);
+    if (err != ERR_NONE)
+        return err;
+    err = load(path, span_make(bytes.data, bytes.len), &bytes.mark, strict, diag, out);
+    free(bytes.data);
+    return err;
+}
+
+void config_free(struct config *config)
+{
+    if (config == NULL || config->memory == NULL)
+        return;
+    struct config_memory *memory = config->memory;
+    arena_clear(&memory->arena);
+    free(memory);
+}

@@ -251,8 +251,7 @@ static bool port_is_blocked(const struct policy *policy, uint16_t port, uint32_t
     return low < policy->blocked.count && policy->blocked.at[low].port == port;
 }
 
-/* Looks for an allowing rule. A blocked port is refused by name only where the host itself is allowed: to others the
- * answer is about the host, so that nothing is learnt about its ports. */
+/* Looks for an allowing rule. */
 static void allow(const struct policy *policy, const struct question *question, const struct standing *s,
                   struct decision *out)
 {
@@ -265,10 +264,7 @@ static void allow(const struct policy *policy, const struct question *question, 
         decided = offer(&c, plain_port(policy, question, s), RULE_UNRESTRICTED, 0, out);
     if (decided && out->verdict == VERDICT_DENY)
         return; /* a pattern failed */
-    uint32_t blocked = 0;
-    if (c.any && port_is_blocked(policy, question->target->port, &blocked))
-        say(out, REASON_PORT, RULE_BLOCKED_PORT, blocked);
-    else if (!decided && c.any)
+    if (!decided && c.any)
         say_port(question, s, &c, out);
     else if (!decided)
         say(out, is_name ? REASON_HOST : REASON_LITERAL, RULE_DEFAULT, 0);
@@ -314,6 +310,13 @@ void judge_target(const struct policy *policy, const struct question *question, 
     standing_find(policy, target, s);
     if (!method_is_good(policy, question, s, out))
         return;
+    /* The port's own stage comes before the name's: a blocked one is closed for every host. Which other ports are open
+     * depends on the rule that allows the host, so that is said with it. */
+    uint32_t blocked = 0;
+    if (port_is_blocked(policy, target->port, &blocked)) {
+        say(out, REASON_PORT, RULE_BLOCKED_PORT, blocked);
+        return;
+    }
     /* IPv4 inside IPv6 is never a target, whatever the policy lists. */
     if (target->kind == TARGET_ADDRESS && address_classify(&target->addr)->lift == LIFT_INNER) {
         say(out, REASON_LITERAL, RULE_BUILTIN_ADDRESS, 0);

@@ -97,6 +97,7 @@ struct record_flow {
     X(OPEN_FLOWS, 1008, 99, "open_flows")                                                                              \
     X(POLICY_LOADED, 3004, 10, "policy_loaded")                                                                        \
     X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                                       \
+    X(POLICY_REMOVED, 3004, 4, "policy_removed")                                                                       \
     X(KEY_CREATED, 3004, 10, "key_created")
 
 enum event_kind {

@@ -8,7 +8,6 @@
 /* Prints file, line and expression to standard error with write(2) alone and aborts. */
 _Noreturn void assert_failed(const char *file, int line, const char *expression);
 
-#define ASSERT(expression) \
-    ((expression) ? (void)0 : assert_failed(__FILE__, __LINE__, #expression))
+#define ASSERT(expression) ((expression) ? (void)0 : assert_failed(__FILE__, __LINE__, #expression))
 
 #endif

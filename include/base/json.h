@@ -20,8 +20,8 @@ struct json {
 };
 
 struct json json_make(struct outbuf *out);
-void json_open(struct json *j, char bracket);  /* '{' or '[' */
-void json_close(struct json *j, char bracket); /* '}' or ']' */
+void json_open(struct json *j, char bracket);   /* '{' or '[' */
+void json_close(struct json *j, char bracket);  /* '}' or ']' */
 void json_key(struct json *j, const char *key); /* a literal of ours: not escaped */
 void json_span(struct json *j, struct span value);
 void json_text(struct json *j, const char *value);

@@ -18,12 +18,11 @@ void log_set_json(bool json);
 
 /* `fact` is a constant sentence; the rest is printf-like text of key=value pairs, whose values are escaped as a whole
  * line at the end (control bytes become \xNN). */
-void log_line(enum log_level level, const char *fact, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void log_line(enum log_level level, const char *fact, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_error(fact, ...) log_line(LOG_LEVEL_ERROR, fact, __VA_ARGS__)
-#define log_warn(fact, ...) log_line(LOG_LEVEL_WARN, fact, __VA_ARGS__)
-#define log_info(fact, ...) log_line(LOG_LEVEL_INFO, fact, __VA_ARGS__)
+#define log_warn(fact, ...)  log_line(LOG_LEVEL_WARN, fact, __VA_ARGS__)
+#define log_info(fact, ...)  log_line(LOG_LEVEL_INFO, fact, __VA_ARGS__)
 #define log_debug(fact, ...) log_line(LOG_LEVEL_DEBUG, fact, __VA_ARGS__)
 
 #endif

@@ -7,7 +7,7 @@
 #ifndef CLI_VERBS_H
 #define CLI_VERBS_H
 
-#define EXIT_USAGE 64
+#define EXIT_USAGE  64
 #define EXIT_CONFIG 78
 
 int verb_audit(int argc, char **argv);

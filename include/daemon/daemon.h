@@ -10,30 +10,31 @@
 #include "wire/ipaddr.h"
 
 #define DAEMON_LISTEN_MAX 64
-#define DAEMON_DNS_MAX 8
+#define DAEMON_DNS_MAX    8
 
 struct daemon_listen {
     bool is_unix;
     struct ipaddr addr;
-    uint16_t port;      /* 0: a free one */
-    const char *path;   /* of a Unix socket */
+    uint16_t port;    /* 0: a free one */
+    const char *path; /* of a Unix socket */
 };
 
 struct daemon_options {
+    const char *config_path; /* a gateway's configuration, instead of all that follows but ready_fd; or NULL */
     const char *policy_path;
-    const char *egress_path;   /* NULL: none */
+    const char *egress_path; /* NULL: none */
     bool strict_files;
-    const char *audit_dir;     /* NULL: under the state directory */
-    const char *signer_dir;    /* NULL: beside the audit directory */
-    const char *admin_path;    /* NULL: under the runtime directory */
-    const char *user;          /* started as root: the account to become; NULL: sallyport, else nobody */
+    const char *audit_dir;  /* NULL: under the state directory */
+    const char *signer_dir; /* NULL: beside the audit directory */
+    const char *admin_path; /* NULL: under the runtime directory */
+    const char *user;       /* started as root: the account to become; NULL: sallyport, else nobody */
     struct daemon_listen listen[DAEMON_LISTEN_MAX];
-    size_t listen_count;       /* 0: 127.0.0.1:3128 */
+    size_t listen_count; /* 0: 127.0.0.1:3128 */
     struct resolver_server dns[DAEMON_DNS_MAX];
-    size_t dns_count;          /* 0: those of the system */
-    unsigned workers;          /* 0: one a core */
+    size_t dns_count; /* 0: those of the system */
+    unsigned workers; /* 0: one a core */
     uint64_t drain_ms;
-    int ready_fd;              /* -1: none */
+    int ready_fd; /* -1: none */
 };
 
 /* Runs until drained. Gives the exit status: 0 drained and ended, 1 failed, 2, 3, 4 the audit log refused to start

@@ -12,10 +12,10 @@
 #include "wire/admitted.h"
 
 struct dialled {
-    int error;            /* 0, or the errno of the last attempt; ETIMEDOUT when the time was up */
-    struct port *port;    /* connected; the callee owns it; NULL on error */
-    struct ipaddr addr;   /* the one that was dialled */
-    uint32_t connects;    /* connect() calls */
+    int error;          /* 0, or the errno of the last attempt; ETIMEDOUT when the time was up */
+    struct port *port;  /* connected; the callee owns it; NULL on error */
+    struct ipaddr addr; /* the one that was dialled */
+    uint32_t connects;  /* connect() calls */
 };
 
 struct dial;

@@ -14,8 +14,8 @@
 struct listener;
 
 struct accepted {
-    int fd;                /* non-blocking, close-on-exec; the callee owns it */
-    struct ipaddr peer;    /* family 0 over a Unix socket */
+    int fd;             /* non-blocking, close-on-exec; the callee owns it */
+    struct ipaddr peer; /* family 0 over a Unix socket */
     uint16_t peer_port;
     bool has_uid;
     uint32_t uid, gid, pid; /* SO_PEERCRED of a Unix socket */

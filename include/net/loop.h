@@ -61,4 +61,7 @@ void loop_set_owner(struct loop *loop, void *loop_owner);
 void loop_on_wake(struct loop *loop, void (*fn)(void *arg), void *arg);
 void loop_wake(struct loop *loop);
 
+/* Version of the library behind the loop. */
+const char *loop_library_version(void);
+
 #endif

@@ -15,10 +15,10 @@
 struct port;
 
 enum port_io {
-    PORT_OK,     /* *out_n bytes moved, at least one */
-    PORT_AGAIN,  /* would block: the flag was cleared, an edge will come */
-    PORT_EOF,    /* read: the peer ended its direction */
-    PORT_RESET,  /* the connection is gone */
+    PORT_OK,    /* *out_n bytes moved, at least one */
+    PORT_AGAIN, /* would block: the flag was cleared, an edge will come */
+    PORT_EOF,   /* read: the peer ended its direction */
+    PORT_RESET, /* the connection is gone */
 };
 
 struct port_ops {
@@ -38,7 +38,7 @@ struct port {
     const struct port_ops *ops;
     port_wake_fn *wake; /* called after a flag was set, at most once an event */
     void *owner;
-    int fd;             /* -1 for a fake */
+    int fd; /* -1 for a fake */
     bool readable, writable;
 };
 

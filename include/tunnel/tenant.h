@@ -28,10 +28,10 @@ struct name_budget;
 
 struct tenant {
     char name[128];
-    struct budget descriptors; /* client and upstream sockets */
-    struct budget tunnels;     /* attempts that passed the target stage and have not ended */
-    struct budget credit;      /* bytes of audit credit */
-    struct budget held;        /* connections held for being above the rate */
+    struct budget descriptors;          /* client and upstream sockets */
+    struct budget tunnels;              /* attempts that passed the target stage and have not ended */
+    struct budget credit;               /* bytes of audit credit */
+    struct budget held;                 /* connections held for being above the rate */
     atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */
     atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */
     atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */

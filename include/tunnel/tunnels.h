@@ -22,8 +22,8 @@
 
 /* Where a client came in. Lives as long as the tunnels that came in by it. */
 struct tunnel_listener {
-    const char *name;  /* "127.0.0.1:3128", "unix:/run/…" */
-    uint32_t index;    /* the daemon's own */
+    const char *name; /* "127.0.0.1:3128", "unix:/run/…" */
+    uint32_t index;   /* the daemon's own */
 };
 
 /* What is known of a client before its first byte. */
@@ -58,24 +58,24 @@ struct tunnel_hooks {
 struct tunnel_process {
     struct budget descriptors;
     uint64_t descriptors_max;
-    uint64_t credit_max; /* bytes of audit credit an environment's share is taken from */
+    uint64_t credit_max;              /* bytes of audit credit an environment's share is taken from */
     char via_id[TUNNEL_VIA_TEXT + 1]; /* our pseudonym in Via is "sallyport-" and this: random, one a process */
-    unsigned share_percent; /* of descriptors and credit that one environment may hold; 100 with one environment */
+    atomic_uint share_percent; /* of descriptors and credit that one environment may hold; 100 with one environment */
 };
 
 /* Counted with relaxed atomics by the worker, read by anyone. */
-#define TUNNEL_COUNTER_TABLE(X)                                                              \
-    X(accepted, "connections accepted")                                                      \
-    X(ended_without_head, "connections that ended before the first byte of a head")          \
-    X(turned_away, "connections answered 503 before their head was read")                    \
-    X(pages, "requests in origin form that this program answered itself")                    \
-    X(attempts, "attempts recorded one by one")                                              \
-    X(allowed, "attempts that passed the target stage")                                      \
-    X(denied, "attempts refused, at any stage")                                              \
-    X(rate_exceeded, "attempts above the rate")                                              \
-    X(dials, "connect() calls")                                                              \
-    X(dns_sent, "DNS queries sent for attempts")                                             \
-    X(bytes_up, "bytes relayed from clients")                                                \
+#define TUNNEL_COUNTER_TABLE(X)                                                                                        \
+    X(accepted, "connections accepted")                                                                                \
+    X(ended_without_head, "connections that ended before the first byte of a head")                                    \
+    X(turned_away, "connections answered 503 before their head was read")                                              \
+    X(pages, "requests in origin form that this program answered itself")                                              \
+    X(attempts, "attempts recorded one by one")                                                                        \
+    X(allowed, "attempts that passed the target stage")                                                                \
+    X(denied, "attempts refused, at any stage")                                                                        \
+    X(rate_exceeded, "attempts above the rate")                                                                        \
+    X(dials, "connect() calls")                                                                                        \
+    X(dns_sent, "DNS queries sent for attempts")                                                                       \
+    X(bytes_up, "bytes relayed from clients")                                                                          \
     X(bytes_down, "bytes relayed to clients")
 
 struct tunnel_counters {
@@ -90,8 +90,8 @@ struct tunnels_options {
     struct tunnel_process *process;
     struct desk *desk;
     struct relay_pool *pool;
-    struct book *book;                 /* a reference is taken */
-    const struct own_socket *own;      /* borrowed */
+    struct book *book;            /* a reference is taken */
+    const struct own_socket *own; /* borrowed */
     size_t own_count;
 };
 

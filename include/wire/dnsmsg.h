@@ -18,11 +18,11 @@ void dnsmsg_query(struct outbuf *out, uint16_t id, const struct hostname *name, 
                   const uint8_t case_bits[static 32]);
 
 #define DNSMSG_ADDRESSES_MAX 16
-#define DNSMSG_CNAME_MAX 16
+#define DNSMSG_CNAME_MAX     16
 
 enum dns_result {
-    DNS_OK,        /* at least one address */
-    DNS_NODATA,    /* the name exists, no address of this type */
+    DNS_OK,     /* at least one address */
+    DNS_NODATA, /* the name exists, no address of this type */
     DNS_NXDOMAIN,
     DNS_SERVFAIL,
     DNS_REFUSED,   /* REFUSED, NOTIMP and every other rcode */

@@ -18,14 +18,14 @@ enum sni { SNI_NONE, SNI_PRESENT };
 
 struct hello {
     enum sni sni;
-    struct hostname name;      /* when SNI_PRESENT */
-    bool ech;                  /* encrypted_client_hello (0xfe0d) or draft ESNI (0xffce), GREASE included */
-    uint16_t legacy_version;   /* of the hello */
-    uint16_t highest_version;  /* highest of supported_versions that is not GREASE, else legacy_version */
-    struct span alpn;          /* the protocol names as sent, each behind its length byte (RFC 7301 3.1), or empty;
+    struct hostname name;     /* when SNI_PRESENT */
+    bool ech;                 /* encrypted_client_hello (0xfe0d) or draft ESNI (0xffce), GREASE included */
+    uint16_t legacy_version;  /* of the hello */
+    uint16_t highest_version; /* highest of supported_versions that is not GREASE, else legacy_version */
+    struct span alpn;         /* the protocol names as sent, each behind its length byte (RFC 7301 3.1), or empty;
                                 * borrows `scratch` or the buffer */
-    uint32_t raw_bytes;        /* records that carried the message */
-    uint32_t message_bytes;    /* the reassembled message with its 4-byte header */
+    uint32_t raw_bytes;       /* records that carried the message */
+    uint32_t message_bytes;   /* the reassembled message with its 4-byte header */
 };
 
 struct hello_limits {
@@ -39,9 +39,9 @@ struct hello_parser {
     uint32_t next_record; /* offset of the first record header not read yet */
     uint32_t gathered;    /* message bytes in complete records so far */
     uint32_t records;
-    uint32_t want;        /* message length with header once known, else 0 */
-    uint32_t head_bytes;  /* of the message header, seen so far */
-    uint8_t head[4];      /* the message header */
+    uint32_t want;       /* message length with header once known, else 0 */
+    uint32_t head_bytes; /* of the message header, seen so far */
+    uint8_t head[4];     /* the message header */
 };
 
 /*

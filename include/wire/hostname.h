@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/span.h"
 
-#define HOSTNAME_MAX 253
+#define HOSTNAME_MAX       253
 #define HOSTNAME_LABEL_MAX 63
 
 struct hostname {

@@ -9,7 +9,7 @@
 #include "wire/reason.h"
 #include "wire/target.h"
 
-#define REPLY_MAX 4096
+#define REPLY_MAX       4096
 #define REQUEST_ID_TEXT 32 /* lower-case hexadecimal digits */
 
 /* What a refused client is told. Nothing here names a file, a line, an internal address or an errno. */

@@ -20,7 +20,7 @@
 
 #define REQUEST_HEADERS_MAX 100
 
-#define METHOD_TABLE(X) \
+#define METHOD_TABLE(X)                                                                                                \
     X(CONNECT) X(GET) X(HEAD) X(POST) X(PUT) X(PATCH) X(DELETE) X(OPTIONS) X(TRACE) X(TRACK) X(DEBUG)
 
 enum method {
@@ -47,17 +47,17 @@ struct request {
     enum method method;
     struct span method_text;
     enum request_form form;
-    uint8_t minor;             /* HTTP/1.minor */
-    struct span raw_target;    /* as received */
-    struct target target;      /* canonical; kind NONE in origin form */
-    struct span path;          /* absolute and origin form: path with query, "/" if both are empty; begins with '/',
+    uint8_t minor;          /* HTTP/1.minor */
+    struct span raw_target; /* as received */
+    struct target target;   /* canonical; kind NONE in origin form */
+    struct span path;       /* absolute and origin form: path with query, "/" if both are empty; begins with '/',
                                 * or with '?' when a query follows the authority at once: write '/' before it then */
-    bool has_host;             /* a Host field was there */
+    bool has_host;          /* a Host field was there */
     bool host_has_port;
-    struct target host;        /* canonical, when has_host and not in origin form */
-    bool framing_padded;       /* around the value of a Content-Length or Transfer-Encoding stands more white space
+    struct target host;  /* canonical, when has_host and not in origin form */
+    bool framing_padded; /* around the value of a Content-Length or Transfer-Encoding stands more white space
                                 * than one SP before it */
-    size_t head_bytes;         /* of the buffer, with the empty line */
+    size_t head_bytes;   /* of the buffer, with the empty line */
     size_t header_count;
     struct header headers[REQUEST_HEADERS_MAX];
 };
@@ -69,13 +69,13 @@ struct request_limits {
 };
 
 struct request_parser {
-    uint32_t scanned;    /* bytes already looked at */
-    uint32_t line_start; /* where the line under way begins */
+    uint32_t scanned;      /* bytes already looked at */
+    uint32_t line_start;   /* where the line under way begins */
     uint32_t target_start; /* where the request target begins, once it does */
-    uint16_t lines;      /* field lines so far */
-    uint8_t empty_lines; /* before the request line */
-    uint8_t phase;       /* the parser's own */
-    bool after_cr;       /* LF must come next */
+    uint16_t lines;        /* field lines so far */
+    uint8_t empty_lines;   /* before the request line */
+    uint8_t phase;         /* the parser's own */
+    bool after_cr;         /* LF must come next */
     bool have_request_line;
 };
 

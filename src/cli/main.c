@@ -18,7 +18,7 @@ static const struct verb verbs[] = {
     {"check",   verb_check,   "would this policy load, what does it open, and from which line"},
     {"explain", verb_explain, "one decision, the line that made it, and what would change it" },
     {"audit",   verb_audit,   "verify, read and prove the audit log"                          },
-    {"env",     verb_env,     "variables and files that make clients use the proxy"            },
+    {"env",     verb_env,     "variables and files that make clients use the proxy"           },
     {"status",  verb_status,  "what a running proxy is doing"                                 },
     {"health",  verb_health,  "is a running proxy ready"                                      },
     {"reload",  verb_reload,  "make a running proxy load its policy now"                      },

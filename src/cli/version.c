@@ -2,11 +2,11 @@
 #include "cli/verbs.h"
 
 #include "base/digest.h"
+#include "net/loop.h"
 #include "net/resolver.h"
 #include "policy/policy.h"
 
 #include <argp.h>
-#include <event2/event.h>
 #include <jansson.h>
 #include <stdio.h>
 
@@ -41,7 +41,7 @@ int verb_version(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &json);
     const char *const rows[][2] = {
         {"sallyport", SALLYPORT_VERSION         },
-        {"libevent",  event_get_version()       },
+        {"libevent",  loop_library_version()    },
         {"openssl",   digest_library_version()  },
         {"c-ares",    resolver_library_version()},
         {"libyaml",   policy_yaml_version()     },

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guests.h"
 
+#include "net/loop.h"
+
 #include "base/assert.h"
 
 #include <event2/event.h>
@@ -87,4 +89,9 @@ enum err guests_new(int probe_fd, struct event_base **out_base, int *out_epoll_f
     *out_base = base;
     *out_epoll_fd = fd;
     return ERR_NONE;
+}
+
+const char *loop_library_version(void)
+{
+    return event_get_version();
 }

@@ -8,6 +8,7 @@
  *   step_connect.c attempt · resolve · admit · dial · reply · hello
  *   step_relay.c   relay
  *   step_http.c    exchange: one plain HTTP request and its answer
+ *   http_pump.c    the two directions of an exchange
  *   step_refuse.c  refuse · answer · linger
  *   record.c       what the audit desk is told
  */
@@ -232,6 +233,16 @@ void tunnel_cancel_pending(struct tunnel *t);
 void tunnel_client_wake(struct port *port);
 /* Judges an open tunnel again under the book in force. */
 void tunnel_rejudge(struct tunnel *t);
+
+/* ---- http_pump.c ---- */
+enum pump {
+    PUMP_IDLE,  /* nothing could be done */
+    PUMP_MOVED, /* something was */
+    PUMP_ENDED, /* the tunnel is gone */
+    PUMP_STEP,  /* the step has changed */
+};
+enum pump http_pump_request(struct tunnel *t);
+enum pump http_pump_response(struct tunnel *t);
 
 /* ---- step_http.c ---- */
 /* Prepares the forwarded head of a request that was allowed; false: no memory. */

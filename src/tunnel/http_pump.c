@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two directions of a plain HTTP exchange. Each call does one thing: send what is held, or make something to send. */
+#include "internal.h"
+
+#include "base/assert.h"
+
+#define PIECE_BYTES  32768u /* of a body in one turn of the pump */
+#define INTERIM_MAX  32u    /* 1xx answers to one request */
+#define FRAMING_ROOM 64u    /* around a piece: chunk size, line ends, last chunk */
+
+static struct exchange *of(struct tunnel *t)
+{
+    return &t->setup->http;
+}
+
+/* ---- pieces of a body ---- */
+
+/*
+ * Decodes payload of `in` into `out` and frames it anew. FEED_MORE: *out_used bytes of `in` are done with. The piece
+ * begins at *out_from, since the size of a chunk is known only when its payload is there.
+ */
+static enum feed take_piece(struct body *body, struct span in, bool chunked, struct buffer *out, uint32_t *out_from,
+                            size_t *out_used, bool *out_too_big)
+{
+    enum feed feed = FEED_MORE;
+    size_t n = 0, used = 0;
+    while (feed == FEED_MORE && used < in.len && n < PIECE_BYTES) {
+        size_t step = 0;
+        struct span payload = {0};
+        feed = body_feed(body, span_first(span_from(in, used), PIECE_BYTES - n), &step, &payload, out_too_big);
+        if (payload.len > 0)
+            memcpy(out->data + FRAMING_ROOM + n, payload.data, payload.len);
+        n += payload.len;
+        used += step;
+    }
+    *out_used = used;
+    uint8_t text[FRAMING_ROOM];
+    struct outbuf line = outbuf_make(text, sizeof text);
+    if (chunked && n > 0)
+        body_chunk_begin(&line, n);
+    *out_from = FRAMING_ROOM - (uint32_t)line.len;
+    memcpy(out->data + *out_from, text, line.len);
+    struct outbuf tail = outbuf_make(out->data + FRAMING_ROOM + n, FRAMING_ROOM);
+    if (chunked && n > 0)
+        body_chunk_end(&tail);
+    if (chunked && feed == FEED_DONE)
+        body_last_chunk(&tail);
+    ASSERT(!line.overflow && !tail.overflow);
+    out->used = FRAMING_ROOM + (uint32_t)(n + tail.len);
+    return feed;
+}
+
+/* A buffer that holds a piece; the one at hand if it is large enough and empty. */
+static bool piece_buffer(struct tunnel *t, struct buffer **buffer)
+{
+    if (*buffer != NULL && (*buffer)->cap >= PIECE_BYTES + 2 * FRAMING_ROOM)
+        return true;
+    buffer_put(t->home, *buffer);
+    *buffer = buffer_get(t->home, PIECE_BYTES + 2 * FRAMING_ROOM);
+    return *buffer != NULL;
+}
+
+/* ---- client to upstream ---- */
+
+static enum pump ended(enum go go)
+{
+    return go == GO_ENDED ? PUMP_ENDED : PUMP_STEP;
+}
+
+static enum pump upstream_bad(struct tunnel *t)
+{
+    const struct exchange *x = of(t);
+    bool silent = !x->answered && (x->to_client == NULL || x->to_client_sent == x->to_client->used);
+    if (silent)
+        return ended(tunnel_refuse(t, REASON_UPSTREAM, STAGE_RELAY));
+    return ended(tunnel_end(t, REASON_UPSTREAM, FLOW_END_RESET, true));
+}
+
+static enum pump client_gone(struct tunnel *t)
+{
+    return ended(tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true));
+}
+
+static enum pump flush_to_upstream(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    size_t n = 0;
+    size_t left = x->to_upstream->used - x->to_upstream_sent;
+    const struct limits *limits = tunnel_limits(t);
+    if (limits->bytes_up != 0 && t->http_up + left > limits->bytes_up)
+        left = (size_t)(limits->bytes_up - t->http_up);
+    if (left == 0) /* the ceiling, and something is left to send */
+        return ended(x->answered ? tunnel_end(t, REASON_BYTES, FLOW_END_REFUSED, true)
+                                 : tunnel_refuse(t, REASON_BYTES, STAGE_RELAY));
+    switch (port_send(t->upstream, x->to_upstream->data + x->to_upstream_sent, left, &n)) {
+    case PORT_OK:
+        x->to_upstream_sent += (uint32_t)n;
+        t->http_up += n;
+        return PUMP_MOVED;
+    case PORT_AGAIN:
+        return PUMP_IDLE;
+    case PORT_EOF:
+    case PORT_RESET:
+        /* It may have answered early: that answer is still read, the rest of the body is not. */
+        x->to_upstream_sent = x->to_upstream->used;
+        x->request_cut = true;
+        x->keep_client = x->keep_upstream = false;
+        return PUMP_MOVED;
+    }
+    return PUMP_IDLE;
+}
+
+static enum pump body_to_upstream(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    struct exchange *x = of(t);
+    if (s->in_len == 0) {
+        if (!t->client->readable)
+            return PUMP_IDLE;
+        if (!piece_buffer(t, &s->in))
+            return ended(tunnel_refuse(t, REASON_LIMIT, STAGE_RELAY));
+        size_t n = 0;
+        enum port_io io = port_recv(t->client, s->in->data, s->in->cap, &n);
+        if (io == PORT_AGAIN)
+            return PUMP_IDLE;
+        if (io != PORT_OK)
+            return client_gone(t);
+        s->in_len = n;
+    }
+    if (!piece_buffer(t, &x->to_upstream))
+        return ended(tunnel_refuse(t, REASON_LIMIT, STAGE_RELAY));
+    bool too_big = false;
+    size_t used = 0;
+    enum feed feed =
+        take_piece(&x->request_body, span_make(s->in->data, s->in_len), x->request_body.kind == BODY_CHUNKED,
+                   x->to_upstream, &x->to_upstream_sent, &used, &too_big);
+    if (feed == FEED_BAD && x->answered)
+        return client_gone(t);
+    if (feed == FEED_BAD)
+        return ended(tunnel_refuse(t, too_big ? REASON_HEAD : REASON_FRAMING, STAGE_RELAY));
+    s->in_len -= used;
+    memmove(s->in->data, s->in->data + used, s->in_len);
+    x->request_done = feed == FEED_DONE;
+    return PUMP_MOVED;
+}
+
+enum pump http_pump_request(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    if (x->to_upstream != NULL && x->to_upstream_sent < x->to_upstream->used)
+        return flush_to_upstream(t);
+    if (x->request_done || x->request_cut)
+        return PUMP_IDLE;
+    return body_to_upstream(t);
+}
+
+/* ---- upstream to client ---- */
+
+static enum pump flush_to_client(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    size_t n = 0;
+    size_t left = x->to_client->used - x->to_client_sent;
+    const struct limits *limits = tunnel_limits(t);
+    if (limits->bytes_down != 0 && t->http_down + left > limits->bytes_down)
+        left = (size_t)(limits->bytes_down - t->http_down);
+    if (left == 0)
+        return ended(tunnel_end(t, REASON_BYTES, FLOW_END_REFUSED, true));
+    switch (port_send(t->client, x->to_client->data + x->to_client_sent, left, &n)) {
+    case PORT_OK:
+        x->to_client_sent += (uint32_t)n;
+        t->http_down += n;
+        return PUMP_MOVED;
+    case PORT_AGAIN:
+        return PUMP_IDLE;
+    case PORT_EOF:
+    case PORT_RESET:
+        break;
+    }
+    return client_gone(t);
+}
+
+/* Bytes of the upstream that were used up. */
+static void consume(struct exchange *x, size_t used)
+{
+    x->from_upstream_len -= (uint32_t)used;
+    memmove(x->from_upstream->data, x->from_upstream->data + used, x->from_upstream_len);
+}
+
+static enum pump send_head(struct tunnel *t, const struct response *response, const struct body *body)
+{
+    struct exchange *x = of(t);
+    buffer_put(t->home, x->to_client);
+    x->to_client = buffer_get(t->home, response->head_bytes + 1024);
+    if (x->to_client == NULL)
+        return upstream_bad(t);
+    struct outbuf out = outbuf_make(x->to_client->data, x->to_client->cap);
+    struct forward_response what = {
+        .response = response,
+        .body = body,
+        .send_as = x->send_as,
+        .via_id = span_text(t->home->o.process->via_id),
+        .keep_alive = x->keep_client,
+        .websocket = response->status == 101,
+    };
+    forward_response(&out, &what);
+    ASSERT(!out.overflow);
+    x->to_client->used = (uint32_t)out.len;
+    x->to_client_sent = 0;
+    return PUMP_MOVED;
+}
+
+static enum pump interim(struct tunnel *t, const struct response *response)
+{
+    struct exchange *x = of(t);
+    bool passed = t->setup->minor > 0 && (response->status != 100 || x->expects);
+    if (++x->interim > INTERIM_MAX)
+        return upstream_bad(t);
+    static const struct body none = {.kind = BODY_NONE};
+    enum pump pump = passed ? send_head(t, response, &none) : PUMP_MOVED;
+    if (pump != PUMP_MOVED)
+        return pump;
+    consume(x, response->head_bytes);
+    x->parser = (struct response_parser){0};
+    return PUMP_MOVED;
+}
+
+/* The head of the answer and what the upstream said right behind it, in one piece. */
+static bool preload_down(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    size_t head = x->to_client->used, rest = x->from_upstream_len;
+    struct buffer *both = buffer_get(t->home, head + rest);
+    if (both == NULL)
+        return false;
+    memcpy(both->data, x->to_client->data, head);
+    memcpy(both->data + head, x->from_upstream->data, rest);
+    enum err err = lane_preload(&t->down, t->home->o.pool, span_make(both->data, head + rest));
+    buffer_put(t->home, both);
+    return err == ERR_NONE;
+}
+
+/* After a real 101: both lanes, what was read before goes first. */
+static enum pump switch_protocols(struct tunnel *t, const struct response *response)
+{
+    struct setup *s = t->setup;
+    struct exchange *x = of(t);
+    static const struct body none = {.kind = BODY_NONE};
+    if (!x->websocket || !forward_accepts_websocket(response) || x->to_upstream_sent < x->to_upstream->used)
+        return upstream_bad(t);
+    enum pump pump = send_head(t, response, &none);
+    if (pump != PUMP_MOVED)
+        return pump;
+    t->status = 101;
+    consume(x, response->head_bytes);
+    struct relay_pool *pool = t->home->o.pool;
+    const struct limits *limits = tunnel_limits(t);
+    lane_open(&t->up, t->client, t->upstream, limits->bytes_up);
+    lane_open(&t->down, t->upstream, t->client, limits->bytes_down);
+    lane_pair(&t->up, &t->down);
+    bool kept = s->in_len == 0 || lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) == ERR_NONE;
+    if (!kept || !preload_down(t))
+        return ended(tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true));
+    tunnel_setup_drop(t);
+    return ended(tunnel_carry(t, STEP_RELAY));
+}
+
+static enum pump final_head(struct tunnel *t, const struct response *response)
+{
+    struct exchange *x = of(t);
+    if (!body_of_response(response, x->method, &x->response_body))
+        return upstream_bad(t);
+    x->keep_upstream = x->keep_upstream && forward_upstream_keeps_alive(response);
+    x->send_as = forward_send_as(&x->response_body, t->setup->minor);
+    if (x->send_as == BODY_UNTIL_CLOSE || x->response_body.kind == BODY_UNTIL_CLOSE || t->home->draining)
+        x->keep_client = false;
+    if (x->response_body.kind == BODY_UNTIL_CLOSE)
+        x->keep_upstream = false;
+    if (!x->request_done)
+        x->keep_client = x->keep_upstream = false; /* an early answer: the rest of the body is not waited for */
+    enum pump pump = send_head(t, response, &x->response_body);
+    if (pump != PUMP_MOVED)
+        return pump;
+    t->status = response->status;
+    x->answered = x->head_done = true;
+    x->response_done =
+        x->response_body.kind == BODY_NONE || (x->response_body.kind == BODY_LENGTH && x->response_body.left == 0);
+    consume(x, response->head_bytes);
+    return PUMP_MOVED;
+}
+
+static enum pump head_from_upstream(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    const struct limits *limits = tunnel_limits(t);
+    struct request_limits bounds = {.head_bytes = (uint32_t)limits->head_bytes,
+                                    .header_lines = (uint32_t)limits->header_lines};
+    struct response *response = t->home->response;
+    switch (response_feed(&x->parser, span_make(x->from_upstream->data, x->from_upstream_len), &bounds, response)) {
+    case FEED_MORE:
+        return x->from_upstream_len == x->from_upstream->cap ? upstream_bad(t) : PUMP_IDLE;
+    case FEED_BAD:
+        return upstream_bad(t);
+    case FEED_DONE:
+        break;
+    }
+    if (response->status == 101)
+        return switch_protocols(t, response);
+    return response->status < 200 ? interim(t, response) : final_head(t, response);
+}
+
+static enum pump body_from_upstream(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    if (!piece_buffer(t, &x->to_client))
+        return upstream_bad(t);
+    bool too_big = false;
+    size_t used = 0;
+    enum feed feed = take_piece(&x->response_body, span_make(x->from_upstream->data, x->from_upstream_len),
+                                x->send_as == BODY_CHUNKED, x->to_client, &x->to_client_sent, &used, &too_big);
+    if (feed == FEED_BAD)
+        return upstream_bad(t);
+    consume(x, used);
+    x->response_done = feed == FEED_DONE;
+    return PUMP_MOVED;
+}
+
+static enum pump upstream_ended(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    x->upstream_eof = true;
+    x->keep_upstream = false;
+    if (!x->head_done || !body_may_end(&x->response_body))
+        return upstream_bad(t);
+    x->response_done = true;
+    return PUMP_MOVED;
+}
+
+static enum pump read_upstream(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    if (x->upstream_eof || !t->upstream->readable)
+        return PUMP_IDLE;
+    if (x->from_upstream == NULL)
+        x->from_upstream = buffer_get(t->home, 65536);
+    if (x->from_upstream == NULL)
+        return upstream_bad(t);
+    size_t n = 0;
+    switch (port_recv(t->upstream, x->from_upstream->data + x->from_upstream_len,
+                      x->from_upstream->cap - x->from_upstream_len, &n)) {
+    case PORT_OK:
+        x->from_upstream_len += (uint32_t)n;
+        return PUMP_MOVED;
+    case PORT_AGAIN:
+        return PUMP_IDLE;
+    case PORT_EOF:
+        return upstream_ended(t);
+    case PORT_RESET:
+        return upstream_bad(t);
+    }
+    return PUMP_IDLE;
+}
+
+enum pump http_pump_response(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    if (x->to_client != NULL && x->to_client_sent < x->to_client->used)
+        return flush_to_client(t);
+    if (x->response_done)
+        return ended(http_finish(t));
+    if (x->from_upstream_len > 0) {
+        enum pump pump = x->head_done ? body_from_upstream(t) : head_from_upstream(t);
+        if (pump != PUMP_IDLE)
+            return pump;
+    }
+    return read_upstream(t);
+}

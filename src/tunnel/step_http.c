@@ -33,8 +33,8 @@ enum reason http_examine(struct tunnel *t, const struct request *request)
     x->expects = request_header(request, "expect") != NULL && request->minor > 0 && x->request_body.kind != BODY_NONE;
     x->keep_client = forward_keeps_alive(request);
     x->keep_upstream = true;
-    x->request_done = x->request_body.kind == BODY_NONE ||
-                      (x->request_body.kind == BODY_LENGTH && x->request_body.left == 0);
+    x->request_done =
+        x->request_body.kind == BODY_NONE || (x->request_body.kind == BODY_LENGTH && x->request_body.left == 0);
     struct outbuf path = outbuf_make(t->setup->path, sizeof t->setup->path);
     bool truncated = false;
     redact_target(request->path, &path, &truncated);

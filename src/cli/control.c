@@ -14,8 +14,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define ANSWER_MAX (16u * 1024u * 1024u)
+#define REASON_MAX 255
+
 struct control_options {
     const char *admin;
+    const char *reason;
 };
 
 static const struct argp_option options[] = {
@@ -26,6 +30,12 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct control_options *o = state->input;
+    if (key == 'r') {
+        if (strlen(arg) > REASON_MAX || strpbrk(arg, "\r\n") != NULL)
+            argp_error(state, "--reason wants one line of at most %d bytes", REASON_MAX);
+        o->reason = arg;
+        return 0;
+    }
     if (key != 'a')
         return ARGP_ERR_UNKNOWN;
     if (strncmp(arg, "unix:", 5) != 0 || arg[5] == '\0')
@@ -86,42 +96,69 @@ static bool write_all(int fd, const char *text, size_t len)
     return true;
 }
 
+static char *read_answer(int fd)
+{
+    size_t len = 0, cap = 32768;
+    char *text = malloc(cap);
+    for (ssize_t got = 1; text != NULL && got > 0; len += got > 0 ? (size_t)got : 0) {
+        if (len + 1 == cap) {
+            char *more = cap < ANSWER_MAX ? realloc(text, 2 * cap) : NULL;
+            if (more == NULL)
+                break;
+            text = more;
+            cap *= 2;
+        }
+        got = read(fd, text + len, cap - 1 - len);
+    }
+    if (text != NULL)
+        text[len] = '\0';
+    return text;
+}
+
 /* One request, one answer; prints the body. Gives the HTTP status, or 0 with a message on standard error. */
-static int ask(const char *path, const char *method, const char *what)
+static int ask(const char *path, const char *method, const char *what, const char *body)
 {
     int fd = connect_admin(path);
     if (fd < 0) {
         fprintf(stderr, "sallyport: nothing answers on unix:%s: %s\n", path, strerror(errno));
         return 0;
     }
-    char text[32768];
-    int n = snprintf(text, sizeof text,
-                     "%s %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", method, what);
-    size_t len = 0;
-    if (n > 0 && write_all(fd, text, (size_t)n))
-        for (ssize_t got; len < sizeof text - 1 && (got = read(fd, text + len, sizeof text - 1 - len)) > 0;)
-            len += (size_t)got;
+    char head[512];
+    int n =
+        snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+                 method, what, strlen(body));
+    char *text = NULL;
+    if (n > 0 && write_all(fd, head, (size_t)n) && write_all(fd, body, strlen(body)))
+        text = read_answer(fd);
     close(fd);
-    text[len] = '\0';
     int status = 0;
-    if (sscanf(text, "HTTP/1.%*d %d", &status) != 1) {
+    if (text == NULL || sscanf(text, "HTTP/1.%*d %d", &status) != 1) {
         fprintf(stderr, "sallyport: the answer on unix:%s cannot be read\n", path);
+        free(text);
         return 0;
     }
-    const char *body = strstr(text, "\r\n\r\n");
-    fputs(body != NULL ? body + 4 : "", status == 200 ? stdout : stderr);
+    const char *answer = strstr(text, "\r\n\r\n");
+    fputs(answer != NULL ? answer + 4 : "", status == 200 ? stdout : stderr);
+    free(text);
     return status;
 }
 
-static int run(int argc, char **argv, const char *doc, const char *method, const char *what)
+static int run_with(const struct argp_option *wanted, int argc, char **argv, const char *doc, const char *method,
+                    const char *what)
 {
-    const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
+    const struct argp argp = {wanted, parse, NULL, doc, NULL, NULL, NULL};
     struct control_options o = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     char path[4096];
     if (o.admin == NULL && !default_admin(path, sizeof path))
         return EXIT_USAGE;
-    return ask(o.admin != NULL ? o.admin : path, method, what) == 200 ? 0 : 1;
+    const char *body = o.reason != NULL ? o.reason : "";
+    return ask(o.admin != NULL ? o.admin : path, method, what, body) == 200 ? 0 : 1;
+}
+
+static int run(int argc, char **argv, const char *doc, const char *method, const char *what)
+{
+    return run_with(options, argc, argv, doc, method, what);
 }
 
 int verb_status(int argc, char **argv)
@@ -142,9 +179,14 @@ int verb_health(int argc, char **argv)
 
 int verb_reload(int argc, char **argv)
 {
-    return run(argc, argv,
-               "Makes a running proxy load its policy now, as SIGHUP does. Ends with 1 if the policy was refused: the "
-               "previous one stays in force."
-               "\vExample:\n  sallyport reload --admin unix:/run/sallyport/admin.sock",
-               "POST", "/reload");
+    static const struct argp_option with_reason[] = {
+        {"admin",                                                  'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+        {"reason",                                             'r', "TEXT", 0, "why, one line; kept in the audit log", 0},
+        {0},
+    };
+    return run_with(with_reason, argc, argv,
+                    "Makes a running proxy load its policies now, as SIGHUP does. Ends with 1 if they were refused: "
+                    "those before them stay in force."
+                    "\vExample:\n  sallyport reload --admin unix:/run/sallyport/admin.sock --reason 'ticket 4711'",
+                    "POST", "/reload");
 }

@@ -25,21 +25,24 @@ enum {
     OPT_USER,
 };
 
+#define DRAIN_MS 30000
+
 static const struct argp_option options[] = {
-    {"policy",                                                    'p', "FILE", 0, "environment file that decides (required)", 0},
-    {"egress",                                                     OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"listen",                 'l', "WHERE", 0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)", 0},
-    {"audit-dir",                                                           OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
-    {"signer-dir",OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
-    {"admin",                                                          OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
-    {"workers",                                                          'w', "N", 0, "threads that carry traffic (one a core)", 0},
-    {"dns",                                                    OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
-    {"ready-fd",                                                    OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
-    {"drain", OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
-    {"user",                                                           OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
-    {"strict-files",OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
-    {"log-json",                                                          OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
-    {0                                                         },
+    {"config",                                                                        'c', "FILE", 0, "a gateway's configuration: listeners, environments and all that follows here", 0},
+    {"policy",                                                                         'p', "FILE", 0, "environment file that decides (required without --config)", 0},
+    {"egress", OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
+    {"listen",                                                                               'l', "WHERE", 0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)", 0},
+    {"audit-dir",    OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
+    {"signer-dir",                                                                              OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
+    {"admin",                                                                              OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"workers",                                                                        'w', "N", 0, "threads that carry traffic (one a core)", 0},
+    {"dns",                                                                         OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
+    {"ready-fd",                                        OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
+    {"drain",                                                                               OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
+    {"user",OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
+    {"strict-files",                                                                              OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
+    {"log-json",                                                                              OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
+    {0                                                                    },
 };
 
 static const char doc[] =
@@ -48,7 +51,8 @@ static const char doc[] =
     "SIGTERM lets open tunnels finish, a second one ends at once."
     "\vExample:\n"
     "  sallyport run --policy policies/invoice-env.yaml --listen 127.0.0.1:3128\n"
-    "  HTTPS_PROXY=http://127.0.0.1:3128 curl https://pypi.org/\n\n"
+    "  HTTPS_PROXY=http://127.0.0.1:3128 curl https://pypi.org/\n"
+    "  sallyport run --config /etc/sallyport/gateway.yaml\n\n"
     "Exit status: 0 drained and ended, 1 failed, 2 the audit log was tampered with, 3 it is locked or unavailable, "
     "4 it was rolled back, 64 wrong usage, 78 wrong configuration. Never needs root.";
 
@@ -98,10 +102,26 @@ static unsigned number(struct argp_state *state, const char *what, const char *a
     return (unsigned)value;
 }
 
+/* What stands in a file is not said a second time beside it: one of the two would be wrong some day. */
+static void check_whole(struct argp_state *state, const struct daemon_options *o)
+{
+    if (o->config_path == NULL && o->policy_path == NULL)
+        argp_error(state, "--policy FILE or --config FILE is required: there is no policy that would be right for "
+                          "everybody");
+    bool other = o->policy_path != NULL || o->egress_path != NULL || o->listen_count > 0 || o->audit_dir != NULL ||
+                 o->signer_dir != NULL || o->admin_path != NULL || o->workers != 0 || o->dns_count > 0 ||
+                 o->user != NULL || o->drain_ms != DRAIN_MS;
+    if (o->config_path != NULL && other)
+        argp_error(state, "with --config everything but --ready-fd, --strict-files and --log-json stands in the file");
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct daemon_options *o = state->input;
     switch (key) {
+    case 'c':
+        o->config_path = arg;
+        break;
     case 'p':
         o->policy_path = arg;
         break;
@@ -148,8 +168,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         argp_error(state, "unexpected '%s'", arg);
         break;
     case ARGP_KEY_END:
-        if (o->policy_path == NULL)
-            argp_error(state, "--policy FILE is required: there is no policy that would be right for everybody");
+        check_whole(state, o);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -181,7 +200,7 @@ static void clear_environment(void)
 int verb_run(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
-    static struct daemon_options o = {.ready_fd = -1, .drain_ms = 30000};
+    static struct daemon_options o = {.ready_fd = -1, .drain_ms = DRAIN_MS};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     clear_environment();
     return daemon_run(&o);

@@ -6,7 +6,7 @@
  *   GET  /healthz   the process answers
  *   GET  /readyz    policy in force, audit log writable
  *   GET  /status    what it is doing, as JSON
- *   POST /reload    loads the policy now
+ *   POST /reload    loads the policy now; the body is the reason, one line
  */
 #include "internal.h"
 
@@ -110,6 +110,7 @@ static void status_into(struct outbuf *out, const struct daemon *daemon)
     json_key_text(&j, "id", policy_id(book_at(daemon->book, 0)));
     json_key_u64(&j, "generation", book_generation(daemon->book));
     json_close(&j, '}');
+    daemon_environments_into(&j, daemon);
     json_key(&j, "audit");
     json_open(&j, '{');
     json_key_text(&j, "dir", daemon->place.audit_dir);
@@ -129,10 +130,16 @@ static void status_into(struct outbuf *out, const struct daemon *daemon)
 
 static void get_status(struct evhttp_request *request, const struct daemon *daemon)
 {
-    char text[STATUS_MAX];
-    struct outbuf out = outbuf_make(text, sizeof text);
+    size_t cap = STATUS_MAX + daemon_environments_bytes(daemon);
+    char *text = malloc(cap);
+    if (text == NULL) {
+        evhttp_send_error(request, HTTP_INTERNAL, NULL);
+        return;
+    }
+    struct outbuf out = outbuf_make(text, cap);
     status_into(&out, daemon);
     answer(request, out.overflow ? HTTP_INTERNAL : HTTP_OK, "OK", "application/json", text, out.len);
+    free(text);
 }
 
 static void get_ready(struct evhttp_request *request, const struct daemon *daemon)
@@ -147,11 +154,28 @@ static void get_ready(struct evhttp_request *request, const struct daemon *daemo
         answer_text(request, HTTP_OK, "OK", "ready\n");
 }
 
+/* The body of the request: one line, or nothing. */
+static bool read_reason(struct evhttp_request *request, char *out, size_t cap)
+{
+    struct evbuffer *body = evhttp_request_get_input_buffer(request);
+    size_t len = evbuffer_get_length(body);
+    if (len >= cap)
+        return false;
+    evbuffer_remove(body, out, len);
+    out[len] = '\0';
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
+            return false;
+    return true;
+}
+
 static void post_reload(struct evhttp_request *request, struct daemon *daemon, uid_t uid)
 {
-    char who[64];
-    snprintf(who, sizeof who, "admin socket, uid %u", (unsigned)uid);
-    if (daemon_reload(daemon, who))
+    struct load_cause cause = {.automatic = false};
+    snprintf(cause.who, sizeof cause.who, "admin socket, uid %u", (unsigned)uid);
+    if (!read_reason(request, cause.reason, sizeof cause.reason))
+        answer_text(request, HTTP_BADREQUEST, "bad reason", "a reason is one line of at most 255 bytes\n");
+    else if (daemon_reload(daemon, &cause))
         answer_text(request, HTTP_OK, "OK", "reloaded\n");
     else
         answer_text(request, 409, "refused", "refused: the previous policy stays in force\n");

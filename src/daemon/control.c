@@ -26,9 +26,9 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
         switch (info.ssi_signo) {
         case SIGHUP: {
-            char who[64];
-            snprintf(who, sizeof who, "SIGHUP from uid %u", (unsigned)info.ssi_uid);
-            daemon_reload(daemon, who);
+            struct load_cause cause = {.automatic = false};
+            snprintf(cause.who, sizeof cause.who, "SIGHUP from uid %u", (unsigned)info.ssi_uid);
+            daemon_reload(daemon, &cause);
             break;
         }
         case SIGTERM:

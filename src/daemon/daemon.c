@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "internal.h"
+#include "reload.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -7,46 +7,12 @@
 #include "base/json.h"
 #include "base/log.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
-#define EXIT_CONFIG    78
-#define RECORD_WAIT_MS 2000
-#define RING_MAX       (256u * 1024u * 1024u)
-
-/* ---- records of main's own ---- */
-
-/* The writer tells main's desk through this descriptor; main waits on it, since it may take effect only then. */
-static int record_fd = -1;
-
-static void record_notify(void *arg)
-{
-    (void)arg;
-    uint64_t one = 1;
-    ssize_t ignored = write(record_fd, &one, sizeof one);
-    (void)ignored; /* a full counter is readable too */
-}
-
-bool daemon_record(struct daemon *daemon, const struct record_event *event)
-{
-    if (!desk_credit_take(daemon->desk, DESK_RECORD_BYTES))
-        return false;
-    desk_set_waiting(daemon->desk, true);
-    uint64_t ticket = desk_seal_event(daemon->desk, event, RECORD_URGENT);
-    uint64_t until_ns = clock_mono_ns() + UINT64_C(1000000) * RECORD_WAIT_MS;
-    while (desk_durable(daemon->desk) < ticket && clock_mono_ns() < until_ns && !desk_gate_closed(daemon->desk)) {
-        struct pollfd wait = {.fd = record_fd, .events = POLLIN};
-        poll(&wait, 1, 50);
-        uint64_t count;
-        ssize_t ignored = read(record_fd, &count, sizeof count);
-        (void)ignored;
-    }
-    desk_set_waiting(daemon->desk, false);
-    return desk_durable(daemon->desk) >= ticket;
-}
+#define EXIT_CONFIG 78
+#define RING_MAX    (256u * 1024u * 1024u)
 
 /* ---- start ---- */
 
@@ -85,10 +51,7 @@ static int open_audit(struct daemon *daemon)
         log_error("the audit log refuses to start", "dir=%s why=%s", daemon->place.audit_dir, why);
         return (int)start;
     }
-    record_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (record_fd < 0 || audit_log_desk(daemon->log, record_notify, NULL, &daemon->desk) != ERR_NONE)
-        return 1;
-    return 0;
+    return records_open(daemon, options.desk_ring_bytes) == ERR_NONE ? 0 : 1;
 }
 
 static int make_workers(struct daemon *daemon)
@@ -107,13 +70,34 @@ static int make_workers(struct daemon *daemon)
     daemon->process = (struct tunnel_process){
         .descriptors_max = daemon->place.descriptors > reserved * 2 ? daemon->place.descriptors - reserved : reserved,
         .credit_max = ring_bytes(daemon) * daemon->worker_count,
-        .share_percent = 100,
+        .share_percent = book_count(daemon->book) > 1 ? 50 : 100,
     };
     uint8_t id[TUNNEL_VIA_TEXT / 2];
     random_bytes(id, sizeof id);
     struct outbuf via = outbuf_make(daemon->process.via_id, sizeof daemon->process.via_id);
     outbuf_hex(&via, span_make(id, sizeof id));
     return 0;
+}
+
+void daemon_environments_into(struct json *j, const struct daemon *daemon)
+{
+    json_key(j, "environments");
+    json_open(j, '[');
+    for (size_t i = 0; i < book_count(daemon->book); i++) {
+        json_open(j, '{');
+        json_key_span(j, "name", policy_name(book_at(daemon->book, i)));
+        json_key_text(j, "id", policy_id(book_at(daemon->book, i)));
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+size_t daemon_environments_bytes(const struct daemon *daemon)
+{
+    size_t bytes = 64;
+    for (size_t i = 0; i < book_count(daemon->book); i++)
+        bytes += 64 + POLICY_ID_TEXT + 6 * policy_name(book_at(daemon->book, i)).len; /* \u00XX at worst */
+    return bytes;
 }
 
 static void tell_ready(int fd, struct span line)
@@ -133,7 +117,7 @@ static void tell_ready(int fd, struct span line)
 
 static void say_ready(const struct daemon *daemon)
 {
-    size_t cap = 4 * PATH_TEXT + daemon->entrance_count * sizeof(struct entrance);
+    size_t cap = 4 * PATH_TEXT + daemon_environments_bytes(daemon) + daemon->entrance_count * sizeof(struct entrance);
     char *text = malloc(cap);
     ASSERT(text != NULL);
     struct outbuf out = outbuf_make(text, cap);
@@ -148,6 +132,7 @@ static void say_ready(const struct daemon *daemon)
     json_close(&j, ']');
     json_key_text(&j, "policy", policy_id(book_at(daemon->book, 0)));
     json_key_span(&j, "environment", policy_name(book_at(daemon->book, 0)));
+    daemon_environments_into(&j, daemon);
     json_key_text(&j, "audit_dir", daemon->place.audit_dir);
     json_key_text(&j, "audit_key", audit_log_vkey(daemon->log));
     json_key_text(&j, "admin", daemon->place.admin_path);
@@ -162,11 +147,22 @@ static void say_ready(const struct daemon *daemon)
     free(text);
 }
 
+/* What was loaded before there was a log. */
+static void record_start(struct daemon *daemon)
+{
+    const struct load load = {.cause = {.who = "start"}, .config = daemon->config_now, .book = daemon->book};
+    load_record(daemon, &load, NULL);
+}
+
 static int start(struct daemon *daemon)
 {
     char why[512] = "";
-    if (settings_from_options(daemon->options, &daemon->config) != ERR_NONE)
-        return 1;
+    struct load load = {.cause = {.who = "start"}};
+    if (load_config(daemon, &load) != ERR_NONE) {
+        load_clear(daemon, &load);
+        return EXIT_CONFIG;
+    }
+    daemon->config = daemon->config_now = load.config;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     daemon->worker_count = daemon->config->workers != 0 ? daemon->config->workers : cores > 0 ? (unsigned)cores : 1;
     if (place_take(daemon->config, &daemon->place, why, sizeof why) != ERR_NONE) {
@@ -177,8 +173,11 @@ static int start(struct daemon *daemon)
         identity_new(&daemon->identity) != ERR_NONE)
         return 1;
     /* Judged before anything is opened: a wrong file must not leave a trace but its message. */
-    if (reload_book(daemon, "start", &daemon->book) != ERR_NONE)
+    if (load_book(daemon, &load) != ERR_NONE) {
+        load_clear(daemon, &load);
         return EXIT_CONFIG;
+    }
+    load_apply(daemon, &load);
     int status = open_audit(daemon);
     if (status == 0)
         status = make_workers(daemon);
@@ -190,7 +189,7 @@ static int start(struct daemon *daemon)
         log_error("the audit log cannot be written", "dir=%s", daemon->place.audit_dir);
         return 1;
     }
-    reload_record(daemon, "start", daemon->book);
+    record_start(daemon);
     for (unsigned i = 0; i < daemon->worker_count; i++)
         if (worker_start(&daemon->workers[i], daemon->book) != ERR_NONE)
             return 1;
@@ -201,25 +200,22 @@ static int start(struct daemon *daemon)
 
 /* ---- while it runs ---- */
 
-bool daemon_reload(struct daemon *daemon, const char *who)
+bool daemon_reload(struct daemon *daemon, const struct load_cause *cause)
 {
-    struct book *book = NULL;
+    struct load load = {.cause = *cause};
     if (daemon->state != DAEMON_RUNNING) {
-        log_warn("not reloaded: the program is stopping", "who=%s", who);
+        log_warn("not reloaded: the program is stopping", "who=%s", cause->who);
         return false;
     }
-    if (reload_book(daemon, who, &book) != ERR_NONE) {
-        log_error("policy refused, the previous one stays in force", "who=%s generation=%llu", who,
-                  (unsigned long long)daemon->generation);
-        return false;
-    }
-    reload_record(daemon, who, book);
-    struct book *old = daemon->book;
-    daemon->book = book;
-    for (unsigned i = 0; i < daemon->worker_count; i++)
-        worker_swap(&daemon->workers[i], book);
-    book_unref(old);
-    return true;
+    enum err err = load_config(daemon, &load);
+    if (err == ERR_NONE)
+        err = load_book(daemon, &load);
+    if (err == ERR_NONE)
+        load_apply(daemon, &load);
+    else
+        load_refuse(daemon, &load);
+    load_clear(daemon, &load);
+    return err == ERR_NONE;
 }
 
 void daemon_stop(struct daemon *daemon)
@@ -292,9 +288,11 @@ static int finish(struct daemon *daemon, int status)
     free(daemon->workers);
     free(daemon->entrances);
     free(daemon->own);
+    if (daemon->config_now != daemon->config)
+        settings_free(daemon->config_now);
     settings_free(daemon->config);
-    if (record_fd >= 0)
-        close(record_fd);
+    files_clear(&daemon->files);
+    records_close(daemon);
     if (ran)
         log_info("ended", "status=%d", status);
     return status;

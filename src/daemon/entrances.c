@@ -3,10 +3,13 @@
 #include "internal.h"
 
 #include "base/log.h"
+#include "base/text.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -102,11 +105,42 @@ static enum err open_tcp(struct daemon *daemon, size_t index, const struct confi
     return own_add(daemon, &listen->addr, port) ? ERR_NONE : ERR_NO_MEMORY;
 }
 
+/* The number of an account or group, by name or as it is; -1 if there is none. */
+static long long account_of(const char *text, bool group)
+{
+    uint64_t number;
+    if (text_u64(span_text(text), UINT32_MAX - 1, &number) == ERR_NONE)
+        return (long long)number;
+    const struct group *g = group ? getgrnam(text) : NULL;
+    const struct passwd *u = group ? NULL : getpwnam(text);
+    return g != NULL ? (long long)g->gr_gid : u != NULL ? (long long)u->pw_uid : -1;
+}
+
+/* Not root any more, this account can give a file only to a group of its own. */
+static bool give_away(const struct config_listener *listen, char *why, size_t why_cap)
+{
+    long long uid = listen->owner != NULL ? account_of(listen->owner, false) : -1;
+    long long gid = listen->group != NULL ? account_of(listen->group, true) : -1;
+    if ((listen->owner != NULL && uid < 0) || (listen->group != NULL && gid < 0)) {
+        snprintf(why, why_cap, "there is no account %s",
+                 uid < 0 && listen->owner != NULL ? listen->owner : listen->group);
+        return false;
+    }
+    if (lchown(listen->path, (uid_t)uid, (gid_t)gid) == 0)
+        return true;
+    snprintf(why, why_cap, "the socket cannot be given to %s: %s; the group must be one of this program's own",
+             listen->group != NULL ? listen->group : listen->owner, strerror(errno));
+    unlink(listen->path);
+    return false;
+}
+
 static enum err open_unix(struct daemon *daemon, size_t index, const struct config_listener *listen)
 {
     char why[256] = "";
     int *fd = &daemon->workers[index % daemon->worker_count].doorways[index].fd;
     enum err err = listen_unix(listen->path, listen->mode, fd, why, sizeof why);
+    if (err == ERR_NONE && !give_away(listen, why, sizeof why))
+        err = ERR_DENIED;
     if (err != ERR_NONE)
         log_error("cannot listen", "on=unix:%s why=%s", listen->path, why);
     name_listener(daemon, index, listen, 0);

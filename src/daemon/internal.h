@@ -7,7 +7,8 @@
  *   worker.c     one thread with its loop, listeners, resolver and tunnels
  *   settings.c   the command line as a configuration
  *   identity.c   which environment a client belongs to, with roster.c
- *   reload.c     from files to a book that is in force
+ *   reload.c     from files to a book that is in force; reload_record.c what the log says of it; files.c
+ *   records.c    main's own records
  *   control.c    signals
  *   admin.c      the admin socket
  *   place.c      directories, accounts, limits of the process
@@ -18,6 +19,8 @@
 #include "daemon/daemon.h"
 
 #include "audit/log.h"
+#include "base/json.h"
+#include "files.h"
 #include "net/listener.h"
 #include "policy/book.h"
 #include "policy/config.h"
@@ -37,8 +40,8 @@ struct place {
 MUST_CHECK enum err place_take(const struct config *config, struct place *out, char *why, size_t why_cap);
 
 /* ---- settings.c ---- */
-/* The options stay borrowed. */
-MUST_CHECK enum err settings_from_options(const struct daemon_options *options, struct config **out);
+/* The file that the options name, or the options themselves (which stay borrowed). */
+MUST_CHECK enum err settings_load(const struct daemon_options *options, struct diag *diag, struct config **out);
 void settings_free(struct config *config); /* NULL is allowed */
 
 /* ---- identity.c ---- */
@@ -94,12 +97,23 @@ void worker_free(struct worker *worker);
 MUST_CHECK enum err entrances_open(struct daemon *daemon);
 void entrances_remove(const struct daemon *daemon); /* socket files */
 
-/* ---- reload.c ---- */
-/* Loads the policy and makes a book of the next generation. At start and by SIGHUP. On failure the findings were
- * logged, and the refusal recorded if the log runs. */
-MUST_CHECK enum err reload_book(struct daemon *daemon, const char *who, struct book **out);
-/* Keeps the texts of its policies and records that they are in force; before they are, unless the gate is closed. */
-void reload_record(struct daemon *daemon, const char *who, const struct book *book);
+/* ---- records.c ---- */
+struct records;
+/* The log is open and has not started. */
+MUST_CHECK enum err records_open(struct daemon *daemon, size_t ring_bytes);
+void records_close(struct daemon *daemon);
+/* Seals an event of main's; also while the gate is closed. */
+void records_add(struct daemon *daemon, const struct record_event *event);
+/* Waits until all of them are durable, for two seconds at most; false if they are not. */
+bool records_wait(struct daemon *daemon);
+
+/* ---- reload.c, with reload.h ---- */
+/* Who asks for a load, and why. */
+struct load_cause {
+    char who[128];
+    char reason[256]; /* empty: none was given */
+    bool automatic;   /* nobody asked: a file changed */
+};
 
 /* ---- control.c ---- */
 MUST_CHECK enum err control_open(struct daemon *daemon);
@@ -120,13 +134,15 @@ enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_CUT
 
 struct daemon {
     const struct daemon_options *options;
-    struct config *config; /* as at the start */
+    struct config *config;     /* as at the start: what a reload does not change is read from here */
+    struct config *config_now; /* in force; may be the same */
+    struct files files;        /* that it was made of */
     struct place place;
     enum daemon_state state;
     struct loop *loop; /* main's */
     struct signer *signer;
     struct audit_log *log;
-    struct desk *desk; /* main's */
+    struct records *records;
     struct identity *identity;
     struct book *book;
     uint64_t generation;
@@ -141,12 +157,12 @@ struct daemon {
     struct admin *admin;
     int exit_status;
 };
-/* True if the new book is in force. */
-bool daemon_reload(struct daemon *daemon, const char *who);
+/* Loads everything anew. True if it is in force. */
+bool daemon_reload(struct daemon *daemon, const struct load_cause *cause);
 void daemon_stop(struct daemon *daemon);
+/* "environments": the name and id of each; and how much room that takes at most. */
+void daemon_environments_into(struct json *j, const struct daemon *daemon);
+size_t daemon_environments_bytes(const struct daemon *daemon);
 void daemon_worker_ended(struct daemon *daemon); /* any thread */
-
-/* Seals an event of main's and waits until it is durable, for two seconds at most; false if it is not. */
-bool daemon_record(struct daemon *daemon, const struct record_event *event);
 
 #endif

@@ -85,7 +85,10 @@ static enum err find_account(const char *wanted, uid_t *uid, gid_t *gid, char *w
 
 static enum err become(uid_t uid, gid_t gid, char *why, size_t why_cap)
 {
-    if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0 || geteuid() == 0) {
+    const struct passwd *account = getpwuid(uid);
+    /* Its own supplementary groups stay: sockets are given to the groups of sandboxes. */
+    if (account == NULL || initgroups(account->pw_name, gid) != 0 || setresgid(gid, gid, gid) != 0 ||
+        setresuid(uid, uid, uid) != 0 || geteuid() == 0) {
         snprintf(why, why_cap, "cannot become uid %u: %s", (unsigned)uid, strerror(errno));
         return ERR_DENIED;
     }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "internal.h"
+#include "reload.h"
 
 #include "base/log.h"
 
 #include <stdlib.h>
+
+#define FAILED_SAID_MAX 20
+
+/* ---- what is wrong ---- */
 
 static void log_findings(const struct diag *diag)
 {
@@ -16,138 +20,241 @@ static void log_findings(const struct diag *diag)
     }
 }
 
-static const struct finding *first_error(const struct diag *diag)
+static void keep_first(struct load *load, const struct diag *diag)
 {
-    for (size_t i = 0; i < diag->count; i++)
+    for (size_t i = 0; i < diag->count && load->first.code == NULL; i++)
         if (diag->items[i].severity == SEVERITY_ERROR)
-            return &diag->items[i];
-    return NULL;
+            load->first = diag->items[i];
 }
 
-static void record_refused(struct daemon *daemon, const char *who, const struct diag *diag)
+/* ---- the configuration ---- */
+
+/* A file that did not load is looked at again when it changes, too. */
+static void note_file(struct load *load, const char *path)
 {
-    if (daemon->state == DAEMON_STARTING)
-        return; /* nothing runs yet, and nothing will: the exit status and the log say it */
-    const struct finding *f = first_error(diag);
-    struct record_event event = {
-        .event = EVENT_POLICY_REFUSED,
-        .subject = span_text(daemon->options->policy_path),
-        .message = span_text(f != NULL ? f->message : "the policy could not be read"),
-        .fact_count = 4,
-        .facts = {{.key = "who", .text = span_text(who)},
-                  {.key = "file", .text = span_text(f != NULL ? f->file : "")},
-                  {.key = "line", .is_number = true, .number = f != NULL ? f->line : 0},
-                  {.key = "generation_in_force", .is_number = true, .number = daemon->generation}},
-    };
-    if (!daemon_record(daemon, &event))
-        log_warn("the refusal of a policy is not recorded yet: the audit gate is closed", "policy=%s",
-                 daemon->options->policy_path);
+    struct policy_mark mark;
+    if (path == NULL)
+        return;
+    if (policy_mark_of(path, &mark) != ERR_NONE)
+        mark = (struct policy_mark){0};
+    if (!files_add(&load->files, path, false, &mark))
+        log_warn("a file is not watched: no memory", "file=%s", path);
 }
 
-static void record_loaded(struct daemon *daemon, const char *who, const struct policy *policy, uint64_t generation)
+enum err load_config(struct daemon *daemon, struct load *load)
 {
-    char hashes[2][65] = {"", ""};
-    for (size_t i = 0; i < 2; i++) {
-        struct span text = policy_source_text(policy, i);
-        if (text.len > 0 && audit_log_blob(daemon->log, text, hashes[i]) != ERR_NONE)
-            log_warn("the text of a policy could not be kept beside the audit log", "policy=%s", policy_id(policy));
+    struct diag diag;
+    const char *path = daemon->options->config_path;
+    if (path == NULL && daemon->config != NULL) {
+        load->config = daemon->config; /* the command line does not change */
+        return ERR_NONE;
     }
-    struct record_event event = {
-        .event = EVENT_POLICY_LOADED,
-        .environment = policy_name(policy),
-        .subject = span_text(policy_id(policy)),
-        .message = span_text("a policy is in force"),
-        .fact_count = 5,
-        .facts = {{.key = "who", .text = span_text(who)},
-                  {.key = "file", .text = span_text(daemon->options->policy_path)},
-                  {.key = "generation", .is_number = true, .number = generation},
-                  {.key = "text_sha256", .text = span_text(hashes[0])},
-                  {.key = "egress_text_sha256", .text = span_text(hashes[1])}},
-    };
-    if (hashes[1][0] == '\0')
-        event.fact_count--;
-    if (!daemon_record(daemon, &event))
-        log_warn("a policy is in force whose record is not durable yet: the audit gate is closed", "policy=%s",
-                 policy_id(policy));
+    diag_init(&diag);
+    enum err err = settings_load(daemon->options, &diag, &load->config);
+    log_findings(&diag);
+    keep_first(load, &diag);
+    diag_clear(&diag);
+    if (err != ERR_NONE)
+        note_file(load, path);
+    else if (path != NULL && !files_add(&load->files, path, false, &load->config->mark))
+        err = ERR_NO_MEMORY;
+    return err;
 }
 
-void reload_record(struct daemon *daemon, const char *who, const struct book *book)
+/* ---- environments ---- */
+
+/* A definition of an agent opens endpoints: that somebody changed one is not enough to take it. */
+static bool agents_changed(const struct policy *old, const struct policy *fresh)
 {
-    for (size_t i = 0; i < book_count(book); i++)
-        record_loaded(daemon, who, book_at(book, i), book_generation(book));
+    size_t old_count, count;
+    const struct policy_file *was = policy_files(old, &old_count), *is = policy_files(fresh, &count);
+    for (size_t i = 0; i < count; i++) {
+        bool same = !is[i].on_demand;
+        for (size_t j = 0; j < old_count && !same; j++)
+            same = strcmp(was[j].path, is[i].path) == 0 && policy_mark_equal(&was[j].mark, &is[i].mark);
+        if (!same)
+            return true;
+    }
+    return false;
 }
 
 /* A policy that did not change keeps its object, so that its tunnels are not judged again. */
-static struct policy *keep_object(const struct daemon *daemon, struct policy *policy)
+static struct policy *keep_object(const struct daemon *daemon, struct load *load, struct policy *policy)
 {
-    struct policy *same = daemon->book != NULL ? book_find(daemon->book, policy_name(policy)) : NULL;
-    if (same == NULL || strcmp(policy_id(same), policy_id(policy)) != 0)
+    struct policy *old = daemon->book != NULL ? book_find(daemon->book, policy_name(policy)) : NULL;
+    if (old == NULL)
         return policy;
+    bool same = strcmp(policy_id(old), policy_id(policy)) == 0;
+    if (!same && load->cause.automatic && agents_changed(old, policy)) {
+        log_warn("an agent definition changed: the environment stays as it is until somebody asks for a reload",
+                 "environment=%.*s", (int)policy_name(old).len, (const char *)policy_name(old).data);
+        same = true;
+    }
+    if (!same)
+        return policy;
+    load->kept++;
     policy_unref(policy);
-    return policy_ref(same);
+    return policy_ref(old);
 }
 
-static enum err load_policies(struct daemon *daemon, const struct config *config, struct diag *diag,
-                              struct policy **out)
+static void load_one(struct daemon *daemon, struct load *load, const struct config_environment *environment,
+                     struct policy **out)
 {
-    enum err first = ERR_NONE;
-    for (size_t i = 0; i < config->environment_count; i++) {
-        enum err err = policy_load(&config->environments[i].sources, diag, &out[i]);
-        if (err == ERR_NONE)
-            out[i] = keep_object(daemon, out[i]);
-        else if (first == ERR_NONE)
-            first = err;
+    struct diag diag;
+    diag_init(&diag);
+    size_t kept = load->kept;
+    enum err err = policy_load(&environment->sources, &diag, out);
+    if (err == ERR_NONE) {
+        if (!files_add_policy(&load->files, *out))
+            log_warn("files are not watched: no memory", "policy=%s", policy_id(*out));
+        *out = keep_object(daemon, load, *out);
+    } else {
+        load->failed++;
+        note_file(load, environment->sources.path);
+        note_file(load, environment->sources.egress_path);
     }
-    return first;
+    /* What is said of an environment that did not change was said when it was loaded. */
+    if (load->kept == kept && load->failed <= FAILED_SAID_MAX)
+        log_findings(&diag);
+    keep_first(load, &diag);
+    diag_clear(&diag);
 }
 
-static enum err compose(struct daemon *daemon, const struct config *config, struct diag *diag,
-                        struct policy *const *policies, struct book **out)
+static bool clash(struct policy *a, struct policy *b)
 {
+    struct policy *const pair[] = {a, b};
     struct book *book = NULL;
-    enum err err = book_make(policies, config->environment_count, daemon->generation + 1, &book);
+    enum err err = book_make(pair, 2, 1, &book);
+    book_unref(book);
+    return err == ERR_EXISTS;
+}
+
+static void say_clash(struct diag *diag, const struct config *config, struct policy *const *policies)
+{
+    for (size_t i = 0; i < config->environment_count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (!clash(policies[i], policies[j]))
+                continue;
+            struct span a = policy_name(policies[j]), b = policy_name(policies[i]);
+            struct finding *f = diag_add(
+                diag, SEVERITY_ERROR, "duplicate", config->file, config->environments[i].line,
+                config->environments[i].column, "the environments '%.*s' (line %u) and '%.*s' share a name or an id",
+                (int)a.len, (const char *)a.data, config->environments[j].line, (int)b.len, (const char *)b.data);
+            diag_fix(f, "each environment has a name and environment_ids of its own");
+            return;
+        }
+    }
+}
+
+static enum err compose(struct daemon *daemon, struct load *load, struct policy *const *policies)
+{
+    struct diag diag;
+    diag_init(&diag);
+    struct book *book = NULL;
+    enum err err = book_make(policies, load->config->environment_count, daemon->generation + 1, &book);
+    if (err == ERR_EXISTS)
+        say_clash(&diag, load->config, policies);
     if (err == ERR_NONE)
-        err = identity_prepare(daemon->identity, daemon->config, config, book, diag);
-    if (err != ERR_NONE) {
+        err = identity_prepare(daemon->identity, daemon->config, load->config, book, &diag);
+    log_findings(&diag);
+    keep_first(load, &diag);
+    if (err != ERR_NONE && diag.errors == 0)
+        log_error("the policies could not be put into force", "why=%s", err_text(err));
+    diag_clear(&diag);
+    if (err == ERR_NONE)
+        load->book = book;
+    else
         book_unref(book);
-        return err;
-    }
-    *out = book;
-    return ERR_NONE;
+    return err;
 }
 
-static void say_loaded(const struct book *book)
+enum err load_book(struct daemon *daemon, struct load *load)
 {
-    for (size_t i = 0; i < book_count(book); i++) {
-        struct span name = policy_name(book_at(book, i));
-        log_info("policy loaded", "environment=%.*s id=%s generation=%llu", (int)name.len, (const char *)name.data,
-                 policy_id(book_at(book, i)), (unsigned long long)book_generation(book));
-    }
-}
-
-enum err reload_book(struct daemon *daemon, const char *who, struct book **out)
-{
-    const struct config *config = daemon->config;
+    const struct config *config = load->config;
     struct policy **policies = calloc(config->environment_count + 1, sizeof(struct policy *));
     if (policies == NULL)
         return ERR_NO_MEMORY;
-    struct diag diag;
-    diag_init(&diag);
-    enum err err = load_policies(daemon, config, &diag, policies);
-    if (err == ERR_NONE)
-        err = compose(daemon, config, &diag, policies, out);
-    log_findings(&diag);
-    if (err != ERR_NONE && diag.errors == 0)
-        log_error("a policy could not be put into force", "why=%s", err_text(err));
-    if (err != ERR_NONE)
-        record_refused(daemon, who, &diag);
-    diag_clear(&diag);
+    for (size_t i = 0; i < config->environment_count; i++)
+        load_one(daemon, load, &config->environments[i], &policies[i]);
+    if (load->failed > FAILED_SAID_MAX)
+        log_error("more environments do not load", "count=%zu", load->failed - FAILED_SAID_MAX);
+    enum err err = load->failed > 0 ? ERR_INVALID : compose(daemon, load, policies);
     for (size_t i = 0; i < config->environment_count; i++)
         policy_unref(policies[i]);
     free(policies);
-    if (err != ERR_NONE)
-        return err;
-    daemon->generation++;
-    say_loaded(*out);
-    return ERR_NONE;
+    return err;
+}
+
+void load_clear(struct daemon *daemon, struct load *load)
+{
+    book_unref(load->book);
+    files_clear(&load->files);
+    if (load->config != daemon->config && load->config != daemon->config_now)
+        settings_free(load->config);
+    *load = (struct load){0};
+}
+
+/* ---- into force ---- */
+
+static void say_loaded(const struct load *load, const struct book *before)
+{
+    for (size_t i = 0; i < book_count(load->book); i++) {
+        struct policy *policy = book_at(load->book, i);
+        struct span name = policy_name(policy);
+        if (before != NULL && book_count(load->book) > 1 && book_find(before, name) == policy)
+            continue;
+        log_info("policy loaded", "environment=%.*s id=%s generation=%llu", (int)name.len, (const char *)name.data,
+                 policy_id(policy), (unsigned long long)book_generation(load->book));
+    }
+}
+
+static bool same_listener(const struct config_listener *a, const struct config_listener *b)
+{
+    if (a->is_unix != b->is_unix)
+        return false;
+    return a->is_unix ? strcmp(a->path, b->path) == 0 : a->port == b->port && ipaddr_equal(&a->addr, &b->addr);
+}
+
+/* One file holds what a reload changes and what it does not: who edits it should hear of it. */
+static void say_fixed(const struct daemon *daemon, const struct config *config)
+{
+    const struct config *first = daemon->config;
+    bool same = first->listener_count == config->listener_count;
+    for (size_t i = 0; same && i < config->listener_count; i++)
+        same = same_listener(&first->listeners[i], &config->listeners[i]);
+    if (!same)
+        log_warn("listeners are opened at the start alone: new ones wait for the next, removed ones refuse everybody",
+                 "file=%s", config->file);
+}
+
+void load_apply(struct daemon *daemon, struct load *load)
+{
+    struct book *before = daemon->book;
+    struct config *config_before = daemon->config_now;
+    bool runs = daemon->state == DAEMON_RUNNING;
+    daemon->generation = book_generation(load->book);
+    say_loaded(load, before);
+    if (runs)
+        load_record(daemon, load, before);
+    if (runs && load->config->file != NULL)
+        say_fixed(daemon, load->config);
+    daemon->book = load->book;
+    daemon->config_now = load->config;
+    files_clear(&daemon->files);
+    daemon->files = load->files;
+    load->book = NULL;
+    load->files = (struct files){0};
+    atomic_store(&daemon->process.share_percent, book_count(daemon->book) > 1 ? 50 : 100);
+    for (unsigned i = 0; runs && i < daemon->worker_count; i++)
+        worker_swap(&daemon->workers[i], daemon->book);
+    book_unref(before);
+    if (config_before != daemon->config && config_before != load->config)
+        settings_free(config_before);
+}
+
+void load_refuse(struct daemon *daemon, const struct load *load)
+{
+    log_error("policy refused, the previous one stays in force", "who=%s file=%s line=%u generation=%llu",
+              load->cause.who, load->first.file, load->first.line, (unsigned long long)daemon->generation);
+    load_record_refused(daemon, load);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line as a configuration: one environment, and every listener is its. */
+/* The configuration: a file, or the command line, where there is one environment and every listener is its. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static void fill_listeners(struct settings *s, const struct daemon_options *opti
     s->config.listener_count = options->listen_count == 0 ? 1 : options->listen_count;
 }
 
-enum err settings_from_options(const struct daemon_options *options, struct config **out)
+static enum err from_options(const struct daemon_options *options, struct config **out)
 {
     struct settings *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -45,7 +45,9 @@ enum err settings_from_options(const struct daemon_options *options, struct conf
         .user = options->user,
         .workers = options->workers,
         .drain_ms = options->drain_ms,
+        .strict_files = options->strict_files,
     };
+    limits_default(&s->config.limits);
     s->environment.sources = (struct policy_sources){
         .path = options->policy_path,
         .egress_path = options->egress_path,
@@ -58,7 +60,16 @@ enum err settings_from_options(const struct daemon_options *options, struct conf
     return ERR_NONE;
 }
 
+enum err settings_load(const struct daemon_options *options, struct diag *diag, struct config **out)
+{
+    return options->config_path != NULL ? config_load(options->config_path, options->strict_files, diag, out)
+                                        : from_options(options, out);
+}
+
 void settings_free(struct config *config)
 {
-    free(config); /* the first member of what settings_from_options() made */
+    if (config != NULL && config->memory != NULL)
+        config_free(config);
+    else
+        free(config); /* the first member of what from_options() made */
 }

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reload: from files to a book that is in force. A load is made whole before anything of it counts: one file that is
+ * wrong refuses it, and what was in force stays.
+ */
+#ifndef DAEMON_RELOAD_H
+#define DAEMON_RELOAD_H
+
+#include "internal.h"
+
+struct load {
+    struct load_cause cause;
+    struct config *config; /* its own, or the one of the start */
+    struct book *book;     /* NULL: refused */
+    struct files files;    /* that were read, and those that could not be */
+    size_t failed;         /* environments that do not load */
+    struct finding first;  /* the first error; code NULL: none */
+    size_t kept;           /* environments whose object did not change */
+};
+
+/* The configuration alone, then everything else. Errors were logged; `load` is to be cleared in every case. */
+MUST_CHECK enum err load_config(struct daemon *daemon, struct load *load);
+MUST_CHECK enum err load_book(struct daemon *daemon, struct load *load);
+void load_clear(struct daemon *daemon, struct load *load);
+
+/* Puts it into force and takes over its book, configuration and files. While the program runs, its records are made
+ * durable before that, unless the gate is closed. */
+void load_apply(struct daemon *daemon, struct load *load);
+/* Says that it is refused. */
+void load_refuse(struct daemon *daemon, const struct load *load);
+
+/* ---- reload_record.c ---- */
+/* What is new in it, compared with `before` (NULL: everything). */
+void load_record(struct daemon *daemon, const struct load *load, const struct book *before);
+void load_record_refused(struct daemon *daemon, const struct load *load);
+
+#endif

@@ -145,7 +145,7 @@ class Sallyport(Subject):
         ready, ready_child = os.pipe()
         argv = [place.sallyport, "run", "--policy", policy, "--listen", "127.0.0.1:0", "--audit-dir",
                 place.folder("audit"), "--signer-dir", place.folder("signer"), "--dns", place.dns, "--workers", "1",
-                "--ready-fd", str(ready_child)]
+                "--admin", f"unix:{place.folder('admin')}/socket", "--ready-fd", str(ready_child)]
         program = place.start(argv, user=place.user, pass_fds=(ready_child,))
         os.close(ready_child)
         return program, read_listener(program, ready)

@@ -3,6 +3,7 @@
 actors run and everything else is skipped."""
 import os
 import pathlib
+import shutil
 import sys
 
 import pytest
@@ -46,8 +47,10 @@ def binary():
     folder = base_folder()
     path = usable_binary(folder)
     if path is None:
+        shutil.rmtree(folder)
         pytest.skip("SALLYPORT does not name the program")
-    return path
+    yield path
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 """Fixtures of the hostile tables: one program for each fixture policy, shared by all rows of a table, since a few
 hundred programs would take minutes to start."""
 import pathlib
+import shutil
 import sys
 
 import pytest
@@ -36,10 +37,13 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def binary():
-    path = usable_binary(base_folder())
+    folder = base_folder()
+    path = usable_binary(folder)
     if path is None:
+        shutil.rmtree(folder)
         pytest.skip("SALLYPORT does not name the program")
-    return path
+    yield path
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

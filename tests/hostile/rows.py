@@ -75,7 +75,6 @@ class Site:
         """The running program; a new one when a row before has ended it, so that one crash is one failure."""
         if self.proxy is None or not self.proxy.alive():
             self.proxy = self.lab.proxy(self.policy, dns=self.dns, **self.options)
-            self.proxy.audit.follow()
             with self.proxy.client() as warm:
                 warm.connect("control.denied.test", 443).expect(status=403)
             self.proxy.clients.clear()

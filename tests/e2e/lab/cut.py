@@ -39,14 +39,10 @@ class Cut:
             self._change.notify_all()
 
     def reset(self, side):
-        """Resets "client" or "target" of every connection; the other side is reset as well when it notices."""
+        """Resets "client" or "target" of every connection; the other side stays as it is."""
         for pair in list(self._pairs):
             one = pair[0] if side == "client" else pair[1]
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RESET)
-            try:
-                one.shutdown(socket.SHUT_RD)
-            except OSError:
-                pass
             one.close()
 
     def _accept(self):

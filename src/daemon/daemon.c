@@ -194,6 +194,8 @@ static int start(struct daemon *daemon)
         if (worker_start(&daemon->workers[i], daemon->book) != ERR_NONE)
             return 1;
     daemon->state = DAEMON_RUNNING;
+    if (autoload_open(daemon) != ERR_NONE)
+        return 1;
     say_ready(daemon);
     return 0;
 }
@@ -214,6 +216,7 @@ bool daemon_reload(struct daemon *daemon, const struct load_cause *cause)
         load_apply(daemon, &load);
     else
         load_refuse(daemon, &load);
+    autoload_arm(daemon, &load.files);
     load_clear(daemon, &load);
     return err == ERR_NONE;
 }
@@ -268,6 +271,7 @@ static int finish(struct daemon *daemon, int status)
 {
     bool ran = daemon->state != DAEMON_STARTING;
     admin_close(daemon);
+    autoload_close(daemon);
     for (unsigned i = 0; daemon->workers != NULL && i < daemon->worker_count; i++) {
         if (status != 0 && daemon->workers[i].started)
             worker_drain(&daemon->workers[i], 0); /* a later one did not start */

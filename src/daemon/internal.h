@@ -8,6 +8,7 @@
  *   settings.c   the command line as a configuration
  *   identity.c   which environment a client belongs to, with roster.c
  *   reload.c     from files to a book that is in force; reload_record.c what the log says of it; files.c
+ *   autoload.c   reloads when a file changes; filewatch.c
  *   records.c    main's own records
  *   control.c    signals
  *   admin.c      the admin socket
@@ -115,6 +116,13 @@ struct load_cause {
     bool automatic;   /* nobody asked: a file changed */
 };
 
+/* ---- autoload.c ---- */
+/* Watches what is in force and reloads when it changes; from DAEMON_RUNNING on. */
+MUST_CHECK enum err autoload_open(struct daemon *daemon);
+void autoload_close(struct daemon *daemon);
+/* After each load, in force or not: watches what is in force now and what the load had tried to read. */
+void autoload_arm(struct daemon *daemon, const struct files *tried);
+
 /* ---- control.c ---- */
 MUST_CHECK enum err control_open(struct daemon *daemon);
 void control_close(struct daemon *daemon);
@@ -154,6 +162,7 @@ struct daemon {
     struct worker *workers;
     unsigned worker_count, workers_ended;
     struct control *control;
+    struct autoload *autoload;
     struct admin *admin;
     int exit_status;
 };

@@ -20,6 +20,13 @@ static void log_findings(const struct diag *diag)
     }
 }
 
+/* A file that somebody is still writing is not worth a line: what comes of it is said when it has settled. */
+static void say_findings(const struct load *load, const struct diag *diag)
+{
+    if (!load->cause.automatic)
+        log_findings(diag);
+}
+
 static void keep_first(struct load *load, const struct diag *diag)
 {
     for (size_t i = 0; i < diag->count && load->first.code == NULL; i++)
@@ -51,7 +58,7 @@ enum err load_config(struct daemon *daemon, struct load *load)
     }
     diag_init(&diag);
     enum err err = settings_load(daemon->options, &diag, &load->config);
-    log_findings(&diag);
+    say_findings(load, &diag);
     keep_first(load, &diag);
     diag_clear(&diag);
     if (err != ERR_NONE)
@@ -115,7 +122,7 @@ static void load_one(struct daemon *daemon, struct load *load, const struct conf
     }
     /* What is said of an environment that did not change was said when it was loaded. */
     if (load->kept == kept && load->failed <= FAILED_SAID_MAX)
-        log_findings(&diag);
+        say_findings(load, &diag);
     keep_first(load, &diag);
     diag_clear(&diag);
 }
@@ -156,7 +163,7 @@ static enum err compose(struct daemon *daemon, struct load *load, struct policy 
         say_clash(&diag, load->config, policies);
     if (err == ERR_NONE)
         err = identity_prepare(daemon->identity, daemon->config, load->config, book, &diag);
-    log_findings(&diag);
+    say_findings(load, &diag);
     keep_first(load, &diag);
     if (err != ERR_NONE && diag.errors == 0)
         log_error("the policies could not be put into force", "why=%s", err_text(err));
@@ -176,7 +183,7 @@ enum err load_book(struct daemon *daemon, struct load *load)
         return ERR_NO_MEMORY;
     for (size_t i = 0; i < config->environment_count; i++)
         load_one(daemon, load, &config->environments[i], &policies[i]);
-    if (load->failed > FAILED_SAID_MAX)
+    if (load->failed > FAILED_SAID_MAX && !load->cause.automatic)
         log_error("more environments do not load", "count=%zu", load->failed - FAILED_SAID_MAX);
     enum err err = load->failed > 0 ? ERR_INVALID : compose(daemon, load, policies);
     for (size_t i = 0; i < config->environment_count; i++)
@@ -254,7 +261,8 @@ void load_apply(struct daemon *daemon, struct load *load)
 
 void load_refuse(struct daemon *daemon, const struct load *load)
 {
-    log_error("policy refused, the previous one stays in force", "who=%s file=%s line=%u generation=%llu",
-              load->cause.who, load->first.file, load->first.line, (unsigned long long)daemon->generation);
+    const struct finding *f = &load->first;
+    log_error("policy refused, the previous one stays in force", "who=%s at=%s:%u:%u what=%s fix=%s generation=%llu",
+              load->cause.who, f->file, f->line, f->column, f->message, f->fix, (unsigned long long)daemon->generation);
     load_record_refused(daemon, load);
 }

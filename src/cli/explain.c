@@ -18,10 +18,13 @@ enum {
     OPT_NO_SNI,
     OPT_ECH,
     OPT_NO_TLS,
+    OPT_SILENT,
+    OPT_OWN,
     OPT_JSON,
 };
 
 #define EXIT_UNDECIDED 2
+#define OWN_MAX        16
 
 struct explain {
     const char *policy_path, *egress_path, *host;
@@ -29,6 +32,8 @@ struct explain {
     enum method method;
     struct ipaddr addresses[ADMITTED_MAX];
     size_t address_count;
+    struct own_socket own[OWN_MAX];
+    size_t own_count;
     bool asks_hello, asks_method, has_sni, no_sni, json;
     enum first_bytes first;
     struct hello hello;
@@ -51,14 +56,16 @@ static const struct argp_option options[] = {
     {"no-sni",                                   OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
     {"ech",                                OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
     {"no-tls",                              OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
-    {"json", OPT_JSON, 0, 0, "as one JSON object", 0},
-    {0                                   },
+    {"silent", OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
+    {"own",                                    OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
+    {"json",OPT_JSON, 0, 0, "as one JSON object", 0},
+    {0                                  },
 };
 
 static const char doc[] =
     "Asks a policy about one target and prints the verdict, the rule with file and line, and for a refusal the "
-    "smallest "
-    "lines that would open it. Without --address the addresses are not judged, without a TLS option the hello is not."
+    "smallest lines that would open it. Without --address the addresses are not judged, without a TLS option the hello "
+    "is not."
     "\vExample:\n"
     "  sallyport explain --policy policies/invoice-env.yaml pypi.org\n"
     "  sallyport explain --policy policies/invoice-env.yaml --address 10.20.3.7 mcp.internal.example.com:443\n"
@@ -108,6 +115,17 @@ static void add_address(struct explain *e, const char *text, struct argp_state *
         e->address_count++;
 }
 
+static void add_own(struct explain *e, const char *text, struct argp_state *state)
+{
+    struct target own;
+    if (e->own_count == OWN_MAX)
+        argp_error(state, "--own may stand %d times", OWN_MAX);
+    else if (target_parse_authority(span_text(text), &own) != ERR_NONE || own.kind != TARGET_ADDRESS)
+        argp_error(state, "'%s' is not an address and port", text);
+    else
+        e->own[e->own_count++] = (struct own_socket){own.addr, own.port};
+}
+
 static void set_sni(struct explain *e, const char *text, struct argp_state *state)
 {
     if (hostname_parse(span_text(text), &e->hello.name) != ERR_NONE)
@@ -124,12 +142,12 @@ static error_t parse_tls(int key, char *arg, struct argp_state *state, struct ex
         e->asks_hello = e->no_sni = true;
     else if (key == OPT_ECH)
         e->asks_hello = e->hello.ech = true;
-    else if (key == OPT_NO_TLS)
+    else if (key == OPT_NO_TLS || key == OPT_SILENT)
         e->asks_hello = true;
     else
         return ARGP_ERR_UNKNOWN;
-    if (key == OPT_NO_TLS)
-        e->first = FIRST_NOT_TLS;
+    if (key == OPT_NO_TLS || key == OPT_SILENT)
+        e->first = key == OPT_NO_TLS ? FIRST_NOT_TLS : FIRST_SILENCE;
     return 0;
 }
 
@@ -161,6 +179,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_ADDRESS:
         add_address(e, arg, state);
+        return 0;
+    case OPT_OWN:
+        add_own(e, arg, state);
         return 0;
     case OPT_JSON:
         e->json = true;
@@ -327,7 +348,13 @@ static int answer(const struct explain *e, const struct policy *policy)
     struct outbuf out = outbuf_make(opening, sizeof opening);
     bool parsed = read_target(e, &target) == ERR_NONE;
     if (parsed) {
-        struct question question = {.door = e->door, .method = e->method, .target = &target};
+        struct question question = {
+            .door = e->door,
+            .method = e->method,
+            .target = &target,
+            .own = e->own,
+            .own_count = e->own_count,
+        };
         ask(e, policy, &question, &a);
         policy_opening(policy, &question, &a.decision, a.address, &out);
     } else {

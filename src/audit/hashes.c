@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUFFER_HASHES 2048u
+#define BUFFER_HASHES     2048u
+#define BUFFER_HASHES_MAX (1u << 21) /* while nothing can be written; the gate closes long before */
 
 struct array {
     int fd;
@@ -15,12 +16,13 @@ struct array {
     uint64_t appended;  /* hashes in the buffer behind them */
     uint64_t window_at; /* comparing: the buffer holds window_len stored hashes from here */
     size_t window_len;
+    size_t cap; /* of the buffer, in hashes */
     uint8_t (*buffer)[DIGEST_BYTES];
 };
 
 struct hashes {
     bool read_only;
-    bool failed;
+    bool lost; /* a hash is neither in a file nor in a buffer: only a new start derives it again */
     uint64_t different, missing, first_different_leaf;
     struct array arrays[TREE_ARRAYS];
 };
@@ -30,7 +32,8 @@ static enum err array_open(struct array *a, int dir, unsigned number, bool read_
     char name[2] = {(char)('0' + number), '\0'};
     int flags = read_only ? O_RDONLY : O_RDWR | O_CREAT;
     a->fd = openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
-    a->buffer = malloc((size_t)BUFFER_HASHES * DIGEST_BYTES);
+    a->cap = BUFFER_HASHES;
+    a->buffer = malloc(a->cap * DIGEST_BYTES);
     struct stat st;
     if (a->buffer == NULL)
         return ERR_NO_MEMORY;
@@ -116,6 +119,21 @@ static enum err array_flush(struct array *a)
     return ERR_NONE;
 }
 
+/* Room for one more: written out, or, while the disk takes nothing, kept. A full disk may have room again. */
+static bool make_room(struct array *a)
+{
+    if (a->appended < a->cap || array_flush(a) == ERR_NONE)
+        return true;
+    if (a->cap >= BUFFER_HASHES_MAX)
+        return false;
+    uint8_t(*larger)[DIGEST_BYTES] = realloc(a->buffer, 2 * a->cap * DIGEST_BYTES);
+    if (larger == NULL)
+        return false;
+    a->buffer = larger;
+    a->cap *= 2;
+    return true;
+}
+
 void hashes_emit(void *arg, unsigned array, uint64_t index, const uint8_t hash[static DIGEST_BYTES])
 {
     struct hashes *h = arg;
@@ -135,10 +153,8 @@ void hashes_emit(void *arg, unsigned array, uint64_t index, const uint8_t hash[s
     if (h->read_only)
         return;
     a->window_len = 0;
-    if (a->appended == BUFFER_HASHES && array_flush(a) != ERR_NONE)
-        h->failed = true;
-    if (h->failed || index != a->stored + a->appended) {
-        h->failed = true;
+    if (h->lost || !make_room(a) || index != a->stored + a->appended) {
+        h->lost = true;
         return;
     }
     memcpy(a->buffer[a->appended++], hash, DIGEST_BYTES);
@@ -146,10 +162,11 @@ void hashes_emit(void *arg, unsigned array, uint64_t index, const uint8_t hash[s
 
 enum err hashes_flush(struct hashes *h)
 {
+    enum err err = h->lost ? ERR_IO : ERR_NONE;
     for (unsigned i = 0; i < TREE_ARRAYS && !h->read_only; i++)
         if (array_flush(&h->arrays[i]) != ERR_NONE)
-            h->failed = true;
-    return h->failed ? ERR_IO : ERR_NONE;
+            err = ERR_IO;
+    return err;
 }
 
 void hashes_rollback(struct hashes *h, uint64_t size)

@@ -17,7 +17,7 @@ void hashes_close(struct hashes *h); /* NULL is allowed; flush first */
 /* A tree_emit_fn, arg is the hashes: compares with what is stored, or appends. */
 void hashes_emit(void *arg, unsigned array, uint64_t index, const uint8_t hash[static DIGEST_BYTES]);
 
-/* Writes what was appended. ERR_IO also for a write that failed before. */
+/* Writes what was appended. ERR_IO: not all of it could be; what is left is kept and tried again at the next call. */
 MUST_CHECK enum err hashes_flush(struct hashes *h);
 /* The tree is `size` leaves long again; what was emitted behind that is forgotten. */
 void hashes_rollback(struct hashes *h, uint64_t size);

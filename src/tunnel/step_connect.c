@@ -29,6 +29,27 @@ enum go step_attempt(struct tunnel *t)
     return GO_ON; /* the commit may have come in between: look once more */
 }
 
+/* What the client sends while it waits is kept, within the bound of a hello; so a reset is seen now, and not only when
+ * the host has answered. An orderly end is left for the step that reads next. */
+static bool client_left(struct tunnel *t)
+{
+    const size_t max = (size_t)tunnel_limits(t)->hello_raw_bytes;
+    while (t->client->readable && t->setup->in_len < max) {
+        enum port_io io = tunnel_fill(t, max);
+        if (io == PORT_RESET)
+            return true;
+        if (io != PORT_OK)
+            return false;
+    }
+    return false;
+}
+
+/* Nothing has come yet. */
+static enum go wait_outside(struct tunnel *t)
+{
+    return client_left(t) ? tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true) : GO_WAIT;
+}
+
 static void on_answers(void *arg, const struct answers *answers)
 {
     struct tunnel *t = arg;
@@ -70,7 +91,7 @@ enum go step_resolve(struct tunnel *t)
     if (!s->has_answers && s->lookup == NULL && start_lookup(t, &go))
         return go;
     if (!s->has_answers)
-        return GO_WAIT;
+        return wait_outside(t);
     t->dns_sent += s->answers.queries_sent;
     COUNT(t->home, dns_sent, s->answers.queries_sent);
     t->times.resolve_ms = tunnel_lap(t);
@@ -117,7 +138,7 @@ enum go step_dial(struct tunnel *t)
             return tunnel_refuse(t, REASON_LIMIT, STAGE_DIAL);
     }
     if (!s->has_dialled)
-        return GO_WAIT;
+        return wait_outside(t);
     s->has_dialled = false;
     t->dials += s->dialled.connects;
     COUNT(t->home, dials, s->dialled.connects);

@@ -116,7 +116,7 @@ enum port_io tunnel_fill(struct tunnel *t, size_t max)
 {
     struct setup *s = t->setup;
     if (!grow(t, max))
-        return PORT_OK; /* the parser will say that it is too big */
+        return PORT_RESET; /* no memory: callers have looked at the bound before */
     size_t n = 0;
     enum port_io io = port_recv(t->client, s->in->data + s->in_len, s->in->cap - s->in_len, &n);
     if (io == PORT_OK)

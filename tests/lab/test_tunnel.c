@@ -517,6 +517,26 @@ static void resets_are_passed_on_and_named(void **state)
     lab_free(lab);
 }
 
+static void a_client_that_resets_while_it_waits_ends_the_attempt(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    for (int dialling = 0; dialling < 2; dialling++) {
+        struct lab_port *client = lab_client(lab);
+        lab_send_text(client, CONNECT_ALLOWED);
+        lab_commit(lab);
+        if (dialling)
+            lab_answer(lab, 0, DNS_OK);
+        lab_send_text(client, "early");
+        lab_finish(client, LAB_RESET);
+        assert_true(client->proxy_closed);
+        assert_int_equal(lab_lookups_pending(lab) + lab_dials_pending(lab), 0);
+        lab_commit(lab);
+        assert_int_equal(lab_last(lab)->final_reason, REASON_CLIENT_RESET);
+    }
+    lab_free(lab);
+}
+
 static void on_empty(void *arg)
 {
     ((struct lab *)arg)->emptied = true;
@@ -591,6 +611,7 @@ int main(void)
         cmocka_unit_test(backpressure_holds_without_reading_on),
         cmocka_unit_test(a_server_that_speaks_first),
         cmocka_unit_test(resets_are_passed_on_and_named),
+        cmocka_unit_test(a_client_that_resets_while_it_waits_ends_the_attempt),
         cmocka_unit_test(draining_lets_tunnels_finish_and_then_cuts),
         cmocka_unit_test(nobody_in_particular_is_refused),
         cmocka_unit_test(pages_are_no_attempts),

@@ -13,6 +13,7 @@ from lab.client import Client
 from lab.dns import A, address_record, response
 from lab.hello import Hello, read_alert
 from lab.origin import Origin
+from lab.webclient import read_answer
 
 USUAL = "11.22.33.44"  # where a name leads when the row says nothing of addresses
 NOT_TLS = b"SSH-2.0-OpenSSH_9.7\r\n"
@@ -110,6 +111,7 @@ class Ground:
 
 def refused(client, reply):
     told = reply.json
+    assert reply.status == STATUS.get(told["reason"]), f"{reply!r}"
     client.read_to_end()
     return Seen(client.who, "deny", told["reason"], told["rule"])
 
@@ -118,16 +120,15 @@ def by_http(client: Client, case):
     body = b"Content-Length: 0\r\n" if case.method in ("POST", "PUT", "PATCH") else b""
     target = case.request.encode()
     client.send(case.method.encode() + b" http://" + target + b"/ HTTP/1.1\r\nHost: " + target + b"\r\n" + body + b"\r\n")
-    end = client.read_reply()
-    if end.status == 200:
-        return Seen(client.who, "allow", "allowed")
-    return head_refusal(client, end) if case.method == "HEAD" else refused(client, end)
+    if case.method == "HEAD":
+        return by_head(client)
+    reply = client.read_reply()
+    return Seen(client.who, "allow", "allowed") if reply.status == 200 else refused(client, reply)
 
 
-def head_refusal(client, reply):
+def by_head(client):
     """An answer to HEAD has no body: the reason is told in the log alone."""
-    client.read_to_end()
-    return Seen(client.who, "deny") if reply.status in STATUS.values() else Seen(client.who, "none", problem=repr(reply))
+    return Seen(client.who, "allow" if read_answer(client, "HEAD").status == 200 else "deny")
 
 
 def hello_bytes(case):

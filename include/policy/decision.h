@@ -57,7 +57,8 @@ const char *stage_text(enum stage stage);
     X(PIN, "egress.hosts.addresses")         \
     X(TLS, "egress.tls")                     \
     X(SYNTAX, "syntax")                      \
-    X(LIMIT, "egress.limits")
+    X(LIMIT, "egress.limits")                \
+    X(SESSION, "session")
 /* clang-format on */
 
 enum rule_kind {

@@ -14,6 +14,7 @@
 #include "policy/decision.h"
 #include "policy/diag.h"
 #include "policy/limits.h"
+#include "policy/narrow.h"
 #include "wire/admitted.h"
 #include "wire/hello.h"
 #include "wire/request.h"
@@ -126,6 +127,7 @@ struct question {
     uint64_t generation;          /* of the book in force; copied into the decision */
     const struct own_socket *own; /* for the address stage */
     size_t own_count;
+    const struct narrowing *narrowing; /* of the session that asks; NULL: none */
 };
 
 /* Method, port, and name or literal. */

@@ -296,6 +296,28 @@ static bool method_is_good(const struct policy *policy, const struct question *q
     return false;
 }
 
+/* ---- a session ---- */
+
+/* Called with what the environment allows. A host whose package group or endpoint counts for nothing in this session may
+ * still be allowed by another rule: that is asked again without them. */
+static void narrow(const struct policy *policy, const struct question *question, struct standing *s,
+                   struct decision *out)
+{
+    const struct narrowing *narrowing = question->narrowing;
+    if (!narrowing_has_packages(narrowing))
+        s->hits[NAME_GROUP] = (struct name_hit){0};
+    if (!narrowing_has_mcp(narrowing)) {
+        s->hits[NAME_MCP] = (struct name_hit){0};
+        s->mcp = NULL;
+    }
+    allow(policy, question, s, out);
+    if (out->verdict == VERDICT_ALLOW && narrowing_has_host(narrowing, question->target))
+        return;
+    bool is_name = question->target->kind == TARGET_NAME;
+    enum reason reason = out->verdict != VERDICT_ALLOW ? out->reason : is_name ? REASON_HOST : REASON_LITERAL;
+    say(out, reason, RULE_SESSION, 0);
+}
+
 /* ---- the stage ---- */
 
 void judge_target(const struct policy *policy, const struct question *question, struct standing *s,
@@ -326,6 +348,8 @@ void judge_target(const struct policy *policy, const struct question *question, 
         (denied_by_list(policy, s, out) || denied_by_pattern(policy, &target->name, out)))
         return;
     allow(policy, question, s, out);
+    if (out->verdict == VERDICT_ALLOW && question->narrowing != NULL)
+        narrow(policy, question, s, out);
 }
 
 void policy_ask_target(const struct policy *policy, const struct question *question, struct decision *out)

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * narrow: what one session leaves of its environment. It is asked after the environment's own rules and in addition to
+ * them: what they refuse stays refused, whatever stands here. Immutable and counted; any thread.
+ */
+#ifndef POLICY_NARROW_H
+#define POLICY_NARROW_H
+
+#include "wire/target.h"
+
+#define NARROWING_HOSTS_MAX 256
+
+struct narrowing_spec {
+    bool only_hosts;          /* nothing but `hosts`, which may be empty */
+    const struct span *hosts; /* names, `*.` patterns and address literals (IPv6 in brackets), without ports */
+    size_t host_count;
+    bool no_package_managers; /* package groups allow nothing */
+    bool no_mcp_servers;      /* MCP endpoints allow nothing */
+    bool deny_all;
+};
+
+struct narrowing;
+
+/* ERR_INVALID for a host that is none (*out_bad, may be NULL, says which), ERR_TOO_BIG for too many. */
+MUST_CHECK enum err narrowing_new(const struct narrowing_spec *spec, size_t *out_bad, struct narrowing **out);
+struct narrowing *narrowing_ref(struct narrowing *narrowing); /* NULL is allowed */
+void narrowing_unref(struct narrowing *narrowing);            /* NULL is allowed */
+
+/* May this host be asked for at all? */
+bool narrowing_has_host(const struct narrowing *narrowing, const struct target *target);
+bool narrowing_has_packages(const struct narrowing *narrowing);
+bool narrowing_has_mcp(const struct narrowing *narrowing);
+
+#endif

@@ -20,6 +20,11 @@ struct audit_log_options {
     size_t desk_ring_bytes; /* of each desk; a power of two */
     uint64_t segment_bytes; /* 0: 256 MiB */
     uint64_t reserve_bytes; /* ballast and room kept free; 0: 16 MiB */
+    /* For how long records are taken while nothing can be signed; then the gate closes. 0: 10 s */
+    uint64_t unsigned_max_ms;
+    /* The signer's process has ended: the gate is closed and stays so. Writer thread, once; NULL: none. */
+    void (*on_signer_lost)(void *arg);
+    void *on_signer_lost_arg;
 };
 
 enum audit_start {

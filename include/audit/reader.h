@@ -31,6 +31,7 @@ struct audit_peek {
     uint64_t quarantined; /* files kept from recoveries */
     bool held;            /* a process has the log open */
     char holder[160];     /* what that process wrote of itself */
+    char signer[64];      /* what the last process that had it open wrote of its signer; empty: nothing */
 };
 
 /* ERR_NOT_FOUND: no log lies there; ERR_CORRUPT: not one that can be read. */

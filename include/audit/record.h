@@ -98,7 +98,8 @@ struct record_flow {
     X(POLICY_LOADED, 3004, 10, "policy_loaded")                                                                        \
     X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                                       \
     X(POLICY_REMOVED, 3004, 4, "policy_removed")                                                                       \
-    X(KEY_CREATED, 3004, 10, "key_created")
+    X(KEY_CREATED, 3004, 10, "key_created")                                                                            \
+    X(SIGNER_ADOPTED, 3004, 3, "signer_adopted")
 
 enum event_kind {
 #define X(id, class_uid, activity, name) EVENT_##id,

@@ -26,6 +26,7 @@ struct daemon_options {
     bool strict_files;
     const char *audit_dir;  /* NULL: under the state directory */
     const char *signer_dir; /* NULL: beside the audit directory */
+    bool adopt;             /* the signer has lost its memory: go on from what the log says, and record it */
     const char *admin_path; /* NULL: under the runtime directory */
     const char *user;       /* started as root: the account to become; NULL: sallyport, else nobody */
     struct daemon_listen listen[DAEMON_LISTEN_MAX];

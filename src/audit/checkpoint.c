@@ -34,11 +34,11 @@ static enum err prove(struct audit_log *log, const struct tree_head *head, uint8
     return tree_prove_consistency(&source, last.size, head->size, proof, count);
 }
 
-/* Only what is durable is ever signed: the caller has no batch in hand. */
-enum err checkpoint_write(struct audit_log *log)
+/* Asks for a signature of the whole tree. */
+static enum err sign_tree(struct audit_log *log, struct tree_head *out_head, uint8_t *out_signature)
 {
     struct tree_head head = {.size = log->tree.size};
-    uint8_t proof[TREE_PROOF_MAX][DIGEST_BYTES], signature[ED25519_SIGNATURE_BYTES];
+    uint8_t proof[TREE_PROOF_MAX][DIGEST_BYTES];
     char text[NOTE_TEXT_MAX];
     size_t count = 0;
     tree_root(&log->tree, head.root);
@@ -47,9 +47,26 @@ enum err checkpoint_write(struct audit_log *log)
         return err;
     struct outbuf o = outbuf_make(text, sizeof text);
     note_body(log->origin, &head, &o);
-    err = signer_sign(log->signer, &head, proof[0], count, outbuf_written(&o), signature);
+    err = signer_sign(log->signer, &head, proof[0], count, outbuf_written(&o), out_signature);
+    if (err == ERR_NONE)
+        *out_head = head;
+    return err;
+}
+
+/* Only what is durable is ever signed: the caller has no batch in hand. A signature that came late is published before
+ * the next one is asked for. */
+enum err checkpoint_write(struct audit_log *log)
+{
+    struct tree_head head;
+    uint8_t signature[ED25519_SIGNATURE_BYTES];
+    char text[NOTE_TEXT_MAX];
+    enum err err = signer_late(log->signer, &head, signature);
+    if (err == ERR_NOT_FOUND)
+        err = sign_tree(log, &head, signature);
     if (err != ERR_NONE)
         return err;
+    struct outbuf o = outbuf_make(text, sizeof text);
+    note_body(log->origin, &head, &o);
     outbuf_char(&o, '\n');
     note_sign_line(&log->key, signature, &o);
     struct span note = outbuf_written(&o);

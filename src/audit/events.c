@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "open_flows.h"
+#include "signer_state.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -19,13 +20,33 @@ static struct event_fact text(const char *key, struct span value)
 
 static void add_started(struct audit_log *log)
 {
+    struct signer_about about;
+    signer_about(log->signer, &about);
     struct record_event event = {
         .event = EVENT_LOG_STARTED,
         .message = span_text("the log was opened"),
-        .fact_count = 5,
+        .fact_count = 8,
         .facts = {number("pid", (uint64_t)getpid()), number("size_before", log->tree.size),
                   number("open_flows", log->ledger.open.count), text("log_json", span_text(log->log_json_hash)),
-                  text("vkey", span_text(log->vkey))},
+                  text("vkey", span_text(log->vkey)), number("signer_uid", about.uid),
+                  text("signer_account", span_text(about.own_uid ? "own" : "shared")),
+                  text("signer_network", span_text(about.sealed ? "none" : "not closed"))},
+    };
+    batch_add_event(log, &event);
+}
+
+/* Somebody gave up the memory that a rollback would have been seen by: that stands in the log for ever. */
+static void add_adopted(struct audit_log *log)
+{
+    if (!signer_state_missing(log->signer))
+        return;
+    struct record_event event = {
+        .event = EVENT_SIGNER_ADOPTED,
+        .subject = span_text(log->origin),
+        .message = span_text("the signer had lost its memory and was told to go on; a rollback before this is not "
+                             "excluded"),
+        .fact_count = 1,
+        .facts = {number("size_before", log->tree.size)},
     };
     batch_add_event(log, &event);
 }
@@ -90,6 +111,7 @@ static enum err add_open_flows(struct audit_log *log)
 enum err events_started(struct audit_log *log)
 {
     add_started(log);
+    add_adopted(log);
     add_recovered(log);
     enum err err = add_open_flows(log);
     if (err == ERR_NONE)

@@ -137,6 +137,10 @@ void gate_try_open(struct audit_log *log)
         record_closing(log);
         return;
     }
+    if (log->signer_lost) { /* what else was wrong is mended; this is not */
+        log->trouble = TROUBLE_SIGNER;
+        return;
+    }
     record_closing(log);
     if (!log->closed_recorded)
         return;

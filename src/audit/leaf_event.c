@@ -30,7 +30,7 @@ static void write_entity(struct leaf_writer *w, const struct record_event *e)
     struct json *j = &w->json;
     json_key(j, "entity");
     json_open(j, '{');
-    json_key_text(j, "type", e->event == EVENT_KEY_CREATED ? "key" : "policy");
+    json_key_text(j, "type", e->event == EVENT_KEY_CREATED || e->event == EVENT_SIGNER_ADOPTED ? "key" : "policy");
     leaf_string(w, "uid", e->subject.len != 0 ? e->subject : span_text("-"));
     json_close(j, '}');
 }
@@ -45,7 +45,9 @@ void leaf_write_event(struct leaf_writer *w)
     for (size_t i = 0; i < e->fact_count; i++)
         write_fact(w, &e->facts[i]);
     json_close(j, '}');
-    unsigned severity = e->event == EVENT_GATE_CLOSED ? 5 : e->event == EVENT_POLICY_REFUSED ? 3 : 1;
+    unsigned severity = e->event == EVENT_GATE_CLOSED                                          ? 5
+                        : e->event == EVENT_POLICY_REFUSED || e->event == EVENT_SIGNER_ADOPTED ? 3
+                                                                                               : 1;
     leaf_class(w, row->class_uid, row->activity, severity);
     if (row->activity == OCSF_OTHER)
         json_key_text(j, "activity_name", row->name);

@@ -20,6 +20,9 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     if (log == NULL)
         return NULL;
     log->signer = options->signer;
+    log->on_signer_lost = options->on_signer_lost;
+    log->on_signer_lost_arg = options->on_signer_lost_arg;
+    log->unsigned_max_ns = options->unsigned_max_ms != 0 ? options->unsigned_max_ms * NS_PER_MS : UNSIGNED_MAX_NS;
     log->io = &audit_io_real;
     log->desk_ring_bytes = options->desk_ring_bytes;
     log->segment_bytes = options->segment_bytes != 0 ? options->segment_bytes : SEGMENT_BYTES_DEFAULT;

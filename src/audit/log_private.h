@@ -25,7 +25,8 @@
 #define STALL_NS        (2u * NS_PER_S)
 #define CHECKPOINT_NS   NS_PER_S
 #define IDLE_NS         (60ull * NS_PER_S) /* heartbeat, and a checkpoint without anything new */
-#define UNSIGNED_MAX_NS (10ull * NS_PER_S)
+#define UNSIGNED_MAX_NS (10ull * NS_PER_S) /* unless the options say otherwise */
+#define LAST_SIGN_NS    (3ull * NS_PER_S)  /* how long the end waits for the last signature */
 #define RETRY_NS        NS_PER_S
 #define SEGMENT_AGE_NS  (3600ull * NS_PER_S)
 
@@ -66,6 +67,10 @@ struct audit_log {
     char log_json_hash[2 * DIGEST_BYTES + 1];
     struct note_key key;
     struct signer *signer;
+    bool signer_lost; /* it has ended, and on_signer_lost was called */
+    void (*on_signer_lost)(void *arg);
+    void *on_signer_lost_arg;
+    uint64_t unsigned_max_ns;
     const struct audit_io *io;
     size_t desk_ring_bytes;
     uint64_t segment_bytes, reserve_bytes;

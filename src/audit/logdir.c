@@ -111,6 +111,8 @@ static bool lock_within(int fd)
 static enum audit_start take_lock(struct audit_log *log, const char *dir, char *message, size_t cap)
 {
     char text[160];
+    struct signer_about about;
+    signer_about(log->signer, &about);
     log->lock_fd = openat(log->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (log->lock_fd < 0)
         return start_refused(AUDIT_START_FAILED, message, cap, "%s/lock: %s", dir, strerror(errno));
@@ -120,8 +122,9 @@ static enum audit_start take_lock(struct audit_log *log, const char *dir, char *
         text[strcspn(text, "\n")] = '\0';
         return start_refused(AUDIT_START_LOCKED, message, cap, "%s is held by another process (%s)", dir, text);
     }
-    int len = snprintf(text, sizeof text, "pid=%ld boot=%s start_ms=%lld\n", (long)getpid(), log->leaf.boot,
-                       (long long)(clock_wall_ns() / NS_PER_MS));
+    int len = snprintf(text, sizeof text, "pid=%ld boot=%s start_ms=%lld signer=%s,%s\n", (long)getpid(),
+                       log->leaf.boot, (long long)(clock_wall_ns() / NS_PER_MS), about.own_uid ? "own-uid" : "same-uid",
+                       about.sealed ? "sealed" : "unsealed");
     if (ftruncate(log->lock_fd, 0) != 0 || pwrite(log->lock_fd, text, (size_t)len, 0) != len)
         return start_refused(AUDIT_START_FAILED, message, cap, "%s/lock: %s", dir, strerror(errno));
     return AUDIT_START_OK;

@@ -7,12 +7,23 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 _Static_assert(sizeof((struct audit_peek *)0)->origin == AUDIT_ORIGIN_MAX + 1, "an origin fits");
 _Static_assert(sizeof((struct audit_peek *)0)->vkey == NOTE_VKEY_MAX, "a verifier key fits");
+
+static void peek_signer(struct audit_peek *out)
+{
+    const char *account = strstr(out->holder, "signer="), *sealed = strstr(out->holder, ",sealed");
+    if (account == NULL)
+        return;
+    bool own = strncmp(account, "signer=own-uid", 14) == 0;
+    snprintf(out->signer, sizeof out->signer, "a process %s, %s", own ? "with a uid of its own" : "with the same uid",
+             sealed != NULL ? "without network" : "its network not closed");
+}
 
 static void peek_lock(int dir, struct audit_peek *out)
 {
@@ -21,9 +32,12 @@ static void peek_lock(int dir, struct audit_peek *out)
         return;
     /* A shared lock for a moment: a daemon that starts in it would be refused, so it is given back at once. */
     out->held = flock(fd, LOCK_SH | LOCK_NB) != 0;
-    ssize_t got = out->held ? pread(fd, out->holder, sizeof out->holder - 1, 0) : 0;
+    ssize_t got = pread(fd, out->holder, sizeof out->holder - 1, 0);
     out->holder[got < 0 ? 0 : got] = '\0';
     out->holder[strcspn(out->holder, "\n")] = '\0';
+    peek_signer(out);
+    if (!out->held)
+        out->holder[0] = '\0';
     close(fd);
 }
 

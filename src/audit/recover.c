@@ -110,9 +110,13 @@ static enum audit_start judge_heads(const struct recovery *r, uint64_t size, cha
     if (signer > 0 && !r->signer_seen)
         return start_refused(AUDIT_START_ROLLBACK, message, cap,
                              "the first %llu entries are not those that the signer has signed: this is a fork", signer);
-    if (have > 0 && (signer_state_missing(r->log->signer) || (published > 0 && signer == 0)))
+    struct signer_about about;
+    signer_about(r->log->signer, &about);
+    bool missing = signer_state_missing(r->log->signer);
+    if ((missing || (published > 0 && signer == 0)) && !(missing && about.adopting))
         return start_refused(AUDIT_START_ROLLBACK, message, cap,
-                             "the log has %llu entries and the signer's state is missing", have);
+                             "the log has %llu entries and the signer's state is missing (--adopt signs on from there)",
+                             have);
     return AUDIT_START_OK;
 }
 

@@ -1,219 +1,183 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The log's side of the signer: asks its process, waits a little, and remembers what it was told. */
 #include "audit/signer.h"
 
-#include "base/text.h"
-#include "io.h"
-#include "note.h"
+#include "base/clock.h"
 #include "signer_state.h"
-#include "tree.h"
+#include "signer_wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define KEY_FILE   "log.key"
-#define STATE_FILE "state"
-#define STATE_HEAD "sallyport signer 1\n"
-#define KEY_HEAD   "sallyport log key 1\n"
+#define LOAD_MS  10000 /* a first start makes a key and syncs it */
+#define SIGN_MS  250   /* whoever waits for durability waits behind this, once */
+#define CLOSE_MS 2000
+#define NS_MS    1000000u
 
 struct signer {
-    int dir;
-    bool state_missing;
-    struct digest *digest;
-    uint8_t seed[ED25519_KEY_BYTES];
-    uint8_t public_key[ED25519_KEY_BYTES];
-    struct tree_head last;
+    int fd;
+    pid_t pid;
+    uint32_t number; /* of the last request */
+    bool owed;       /* its answer has not come */
+    bool ended, adopting;
+    struct tree_head asked;
+    struct signer_request request;
+    struct signer_reply told; /* of the last answer */
     char origin[NOTE_ORIGIN_MAX + 1];
 };
 
-static enum err refuse(enum err err, char *message, size_t cap, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static enum err refuse(enum err err, char *message, size_t cap, const char *format, ...)
+enum err signer_start(const struct signer_start *start, struct signer **out)
 {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(message, cap, format, args);
-    va_end(args);
-    return err;
-}
-
-static enum err state_write(const struct signer *s, const struct tree_head *head)
-{
-    char text[NOTE_TEXT_MAX];
-    struct outbuf o = outbuf_make(text, sizeof text);
-    outbuf_text(&o, STATE_HEAD);
-    note_body(s->origin, head, &o);
-    return io_replace_file(s->dir, STATE_FILE, outbuf_written(&o), 0600);
-}
-
-static bool take_line(struct span *rest, struct span *line)
-{
-    size_t end = span_find(*rest, '\n');
-    if (end == rest->len)
-        return false;
-    *line = span_first(*rest, end);
-    *rest = span_from(*rest, end + 1);
-    return true;
-}
-
-static enum err state_parse(struct signer *s, struct span text)
-{
-    struct span origin, size, root;
-    size_t len = 0, head = strlen(STATE_HEAD);
-    if (text.len < head || memcmp(text.data, STATE_HEAD, head) != 0)
-        return ERR_CORRUPT;
-    text = span_from(text, head);
-    if (!take_line(&text, &origin) || !take_line(&text, &size) || !take_line(&text, &root) || text.len != 0)
-        return ERR_CORRUPT;
-    if (!span_is(origin, s->origin))
-        return ERR_DENIED;
-    if (text_u64(size, UINT64_MAX / 2, &s->last.size) != ERR_NONE ||
-        base64_decode(root, s->last.root, DIGEST_BYTES, &len) != ERR_NONE || len != DIGEST_BYTES)
-        return ERR_CORRUPT;
-    return ERR_NONE;
-}
-
-static enum err state_read(struct signer *s, char *message, size_t cap)
-{
-    char text[NOTE_TEXT_MAX];
-    size_t len = 0;
-    enum err err = io_read_file(s->dir, STATE_FILE, text, sizeof text, &len);
-    if (err == ERR_NONE)
-        err = state_parse(s, span_make(text, len));
-    if (err == ERR_DENIED)
-        return refuse(err, message, cap, "the signer's state belongs to another log than %s", s->origin);
-    if (err != ERR_NONE && err != ERR_NOT_FOUND)
-        return refuse(err, message, cap, "the signer's state cannot be read (%s)", err_text(err));
-    return err;
-}
-
-static enum err key_read(struct signer *s)
-{
-    char text[128];
-    size_t len = 0, head = strlen(KEY_HEAD), seed_len = 0;
-    enum err err = io_read_file(s->dir, KEY_FILE, text, sizeof text, &len);
-    if (err != ERR_NONE)
-        return err;
-    struct span rest = span_make(text, len), line;
-    err = ERR_CORRUPT;
-    if (len > head && memcmp(text, KEY_HEAD, head) == 0) {
-        rest = span_from(rest, head);
-        if (take_line(&rest, &line) && base64_decode(line, s->seed, sizeof s->seed, &seed_len) == ERR_NONE &&
-            seed_len == sizeof s->seed)
-            err = ERR_NONE;
-    }
-    secret_wipe(text, sizeof text);
-    return err;
-}
-
-static enum err key_create(struct signer *s)
-{
-    char text[128];
-    enum err err = ed25519_generate(s->seed);
-    if (err != ERR_NONE)
-        return err;
-    struct outbuf o = outbuf_make(text, sizeof text);
-    char base64[48];
-    size_t len = base64_encode(span_make(s->seed, sizeof s->seed), base64, sizeof base64);
-    outbuf_text(&o, KEY_HEAD);
-    outbuf_bytes(&o, base64, len);
-    outbuf_char(&o, '\n');
-    err = io_replace_file(s->dir, KEY_FILE, outbuf_written(&o), 0600);
-    secret_wipe(text, sizeof text);
-    secret_wipe(base64, sizeof base64);
-    return err;
-}
-
-/* State first, then the key: a key without a state means that somebody took the state away. */
-static enum err load(struct signer *s, char *message, size_t cap)
-{
-    enum err state = state_read(s, message, cap);
-    if (state != ERR_NONE && state != ERR_NOT_FOUND)
-        return state;
-    enum err key = key_read(s);
-    if (key == ERR_NOT_FOUND && state == ERR_NONE && s->last.size > 0)
-        return refuse(ERR_CORRUPT, message, cap, "the signer's key is missing, its state is not");
-    if (key == ERR_NOT_FOUND) {
-        key = state == ERR_NONE ? ERR_NONE : state_write(s, &s->last);
-        if (key == ERR_NONE)
-            key = key_create(s);
-    } else {
-        s->state_missing = state == ERR_NOT_FOUND;
-    }
-    if (key == ERR_NONE)
-        key = ed25519_public(s->seed, s->public_key);
-    if (key != ERR_NONE)
-        return refuse(key, message, cap, "the signer's key cannot be used (%s)", err_text(key));
-    return ERR_NONE;
-}
-
-static enum err open_dir(struct signer *s, const char *dir, char *message, size_t cap)
-{
-    struct stat st;
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return refuse(ERR_IO, message, cap, "%s: %s", dir, strerror(errno));
-    s->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (s->dir < 0 || fstat(s->dir, &st) != 0)
-        return refuse(ERR_DENIED, message, cap, "%s: %s", dir, strerror(errno));
-    if (st.st_uid != geteuid())
-        return refuse(ERR_DENIED, message, cap, "%s belongs to uid %u, not to this process", dir, (unsigned)st.st_uid);
-    if ((st.st_mode & 077) != 0)
-        return refuse(ERR_DENIED, message, cap, "%s is open to others: its mode must be 0700", dir);
-    if (fstatat(s->dir, KEY_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 && ((st.st_mode & 077) != 0 || !S_ISREG(st.st_mode)))
-        return refuse(ERR_DENIED, message, cap, "%s/%s is open to others: its mode must be 0600", dir, KEY_FILE);
-    return ERR_NONE;
-}
-
-enum err signer_open(const char *dir, const char *origin, struct signer **out, char *message, size_t message_cap)
-{
-    if (!note_origin_valid(span_text(origin)))
-        return refuse(ERR_INVALID, message, message_cap,
-                      "an origin is 1 to %d characters of printable ASCII without "
-                      "space, plus sign, quote or backslash",
-                      NOTE_ORIGIN_MAX);
+    int pair[2];
     struct signer *s = calloc(1, sizeof *s);
-    if (s == NULL || digest_new(&s->digest) != ERR_NONE) {
+    if (s == NULL)
+        return ERR_NO_MEMORY;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         free(s);
-        return refuse(ERR_NO_MEMORY, message, message_cap, "no memory");
+        return ERR_IO;
     }
-    s->dir = -1;
-    memcpy(s->origin, origin, strlen(origin));
-    digest_once(span_make(NULL, 0), s->last.root);
-    enum err err = open_dir(s, dir, message, message_cap);
-    if (err == ERR_NONE)
-        err = load(s, message, message_cap);
-    if (err != ERR_NONE) {
-        signer_close(s);
-        return err;
+    s->pid = fork();
+    if (s->pid == 0)
+        signer_child(pair[1], start);
+    int error = errno;
+    close(pair[1]);
+    if (s->pid < 0) {
+        close(pair[0]);
+        free(s);
+        errno = error;
+        return ERR_IO;
     }
+    s->fd = pair[0];
+    s->adopting = start->adopt;
     *out = s;
     return ERR_NONE;
 }
 
+static enum err ask(struct signer *s, enum signer_ask what)
+{
+    s->request.ask = what;
+    s->request.number = ++s->number;
+    ssize_t sent = send(s->fd, &s->request, sizeof s->request, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent == (ssize_t)sizeof s->request) {
+        s->owed = true;
+        return ERR_NONE;
+    }
+    s->ended = sent < 0 && (errno == EPIPE || errno == ECONNRESET);
+    return s->ended ? ERR_CLOSED : ERR_IO;
+}
+
+static int left_ms(uint64_t until_ns)
+{
+    uint64_t now = clock_mono_ns();
+    return now >= until_ns ? 0 : (int)((until_ns - now + NS_MS - 1) / NS_MS);
+}
+
+/* The answer that is owed. ERR_NONE says that it came, not what it says. */
+static enum err take(struct signer *s, unsigned wait_ms)
+{
+    uint64_t until = clock_mono_ns() + (uint64_t)wait_ms * NS_MS;
+    struct signer_reply reply;
+    for (;;) {
+        struct pollfd ready = {.fd = s->fd, .events = POLLIN};
+        int n = poll(&ready, 1, left_ms(until));
+        if (n == 0)
+            return ERR_AGAIN;
+        if (n < 0 && errno == EINTR)
+            continue;
+        ssize_t got = recv(s->fd, &reply, sizeof reply, MSG_DONTWAIT);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        if (got != (ssize_t)sizeof reply || reply.number != s->number)
+            s->ended = true; /* it has ended, or is nothing that we could go on with */
+        s->owed = false;
+        if (s->ended)
+            return ERR_CLOSED;
+        s->told = reply;
+        return ERR_NONE;
+    }
+}
+
+static enum err said(const struct signer *s)
+{
+    errno = s->told.system;
+    return s->told.err < 0 || s->told.err > ERR_BUSY ? ERR_IO : (enum err)s->told.err;
+}
+
+enum err signer_load(struct signer *signer, const char *origin, char *message, size_t message_cap)
+{
+    if (strlen(origin) > NOTE_ORIGIN_MAX) {
+        snprintf(message, message_cap, "an origin has at most %d characters", NOTE_ORIGIN_MAX);
+        return ERR_INVALID;
+    }
+    snprintf(signer->origin, sizeof signer->origin, "%s", origin);
+    memcpy(signer->request.origin, signer->origin, sizeof signer->request.origin);
+    enum err err = ask(signer, SIGNER_LOAD);
+    if (err == ERR_NONE)
+        err = take(signer, LOAD_MS);
+    if (err != ERR_NONE) {
+        snprintf(message, message_cap, "the signer's process %s", err == ERR_CLOSED ? "has ended" : "does not answer");
+        return err;
+    }
+    signer->told.message[SIGNER_MESSAGE_MAX - 1] = '\0';
+    if (said(signer) != ERR_NONE)
+        snprintf(message, message_cap, "%s", signer->told.message);
+    return said(signer);
+}
+
+enum err signer_open(const char *dir, const char *origin, struct signer **out, char *message, size_t message_cap)
+{
+    struct signer *s = NULL;
+    struct signer_start start = {.dir = dir, .uid = geteuid(), .gid = getegid()};
+    enum err err = signer_start(&start, &s);
+    if (err != ERR_NONE) {
+        snprintf(message, message_cap, "the signer's process cannot be started: %s", strerror(errno));
+        return err;
+    }
+    err = signer_load(s, origin, message, message_cap);
+    if (err == ERR_NONE)
+        *out = s;
+    else
+        signer_close(s);
+    return err;
+}
+
+/* Its end of the socket closes when it ends: that is waited for, since only then does waitpid() not hang. */
 void signer_close(struct signer *signer)
 {
     if (signer == NULL)
         return;
-    if (signer->dir >= 0)
-        close(signer->dir);
-    digest_free(signer->digest);
-    secret_wipe(signer->seed, sizeof signer->seed);
+    shutdown(signer->fd, SHUT_WR);
+    uint64_t until = clock_mono_ns() + (uint64_t)CLOSE_MS * NS_MS;
+    bool gone = false;
+    while (!gone && left_ms(until) > 0) {
+        struct pollfd hup = {.fd = signer->fd, .events = 0};
+        int n = poll(&hup, 1, left_ms(until));
+        gone = n > 0 && (hup.revents & (POLLHUP | POLLERR)) != 0;
+    }
+    if (!gone)
+        gone = kill(signer->pid, SIGKILL) == 0; /* one of another uid cannot be killed: it ends when it wakes */
+    if (gone)
+        while (waitpid(signer->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    close(signer->fd);
+    secret_wipe(signer, sizeof *signer);
     free(signer);
 }
 
 void signer_last(const struct signer *signer, struct tree_head *out)
 {
-    *out = signer->last;
+    *out = signer->told.last;
 }
 
 bool signer_state_missing(const struct signer *signer)
 {
-    return signer->state_missing;
+    return signer->told.state_missing;
 }
 
 const char *signer_origin(const struct signer *signer)
@@ -221,30 +185,76 @@ const char *signer_origin(const struct signer *signer)
     return signer->origin;
 }
 
-enum err signer_sign(struct signer *signer, const struct tree_head *head, const uint8_t *proof, size_t proof_count,
-                     struct span note_body_text, uint8_t out_signature[static ED25519_SIGNATURE_BYTES])
+enum err signer_late(struct signer *signer, struct tree_head *out_head,
+                     uint8_t out_signature[static ED25519_SIGNATURE_BYTES])
 {
-    char text[NOTE_TEXT_MAX];
-    struct outbuf o = outbuf_make(text, sizeof text);
-    note_body(signer->origin, head, &o);
-    /* What is signed says exactly the head that the proof is about, and nothing else. */
-    if (!span_equal(outbuf_written(&o), note_body_text))
-        return ERR_CORRUPT;
-    if (!tree_check_consistency(signer->digest, &signer->last, head, proof, proof_count))
-        return ERR_CORRUPT;
-    uint8_t signature[ED25519_SIGNATURE_BYTES];
-    enum err err = ed25519_sign(signer->seed, note_body_text, signature);
-    if (err == ERR_NONE && (head->size != signer->last.size || signer->state_missing))
-        err = state_write(signer, head);
+    if (signer->ended)
+        return ERR_CLOSED;
+    if (!signer->owed)
+        return ERR_NOT_FOUND;
+    enum err err = take(signer, 0);
+    if (err == ERR_NONE)
+        err = said(signer);
     if (err != ERR_NONE)
         return err;
-    signer->last = *head;
-    signer->state_missing = false;
-    memcpy(out_signature, signature, sizeof signature);
+    *out_head = signer->asked;
+    memcpy(out_signature, signer->told.signature, ED25519_SIGNATURE_BYTES);
     return ERR_NONE;
+}
+
+enum err signer_sign(struct signer *signer, const struct tree_head *head, const uint8_t *proof, size_t proof_count,
+                     struct span note_body, uint8_t out_signature[static ED25519_SIGNATURE_BYTES])
+{
+    struct signer_request *r = &signer->request;
+    if (signer->ended)
+        return ERR_CLOSED;
+    if (signer->owed)
+        return ERR_AGAIN;
+    if (proof_count > TREE_PROOF_MAX || note_body.len > sizeof r->body)
+        return ERR_TOO_BIG;
+    r->head = signer->asked = *head;
+    r->proof_count = (uint32_t)proof_count;
+    r->body_len = (uint32_t)note_body.len;
+    if (proof_count > 0)
+        memcpy(r->proof, proof, proof_count * DIGEST_BYTES);
+    memcpy(r->body, note_body.data, note_body.len);
+    enum err err = ask(signer, SIGNER_SIGN);
+    if (err == ERR_NONE)
+        err = take(signer, SIGN_MS);
+    if (err == ERR_NONE)
+        err = said(signer);
+    if (err == ERR_NONE)
+        memcpy(out_signature, signer->told.signature, ED25519_SIGNATURE_BYTES);
+    return err;
+}
+
+int signer_fd(const struct signer *signer)
+{
+    return signer->ended ? -1 : signer->fd;
+}
+
+bool signer_ended(const struct signer *signer)
+{
+    return signer->ended;
+}
+
+void signer_notice_end(struct signer *signer)
+{
+    signer->ended = true;
 }
 
 void signer_public(const struct signer *signer, uint8_t out_public[static ED25519_KEY_BYTES])
 {
-    memcpy(out_public, signer->public_key, ED25519_KEY_BYTES);
+    memcpy(out_public, signer->told.public_key, ED25519_KEY_BYTES);
+}
+
+void signer_about(const struct signer *signer, struct signer_about *out)
+{
+    *out = (struct signer_about){
+        .pid = signer->pid,
+        .uid = (uid_t)signer->told.uid,
+        .own_uid = signer->told.uid != (uint32_t)geteuid(),
+        .sealed = signer->told.sealed,
+        .adopting = signer->adopting,
+    };
 }

@@ -5,8 +5,10 @@
 
 #include "audit/signer.h"
 
-/* There is a key and no state: whoever removed it may have rolled the log back. */
+/* There is a key and no memory: whoever removed it may have rolled the log back. */
 bool signer_state_missing(const struct signer *signer);
 const char *signer_origin(const struct signer *signer);
+/* Its socket was seen to be hung up. */
+void signer_notice_end(struct signer *signer);
 
 #endif

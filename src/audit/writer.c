@@ -3,6 +3,7 @@
 #include "log_private.h"
 
 #include "base/clock.h"
+#include "signer_state.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -128,12 +129,25 @@ static void checkpoint(struct audit_log *log, uint64_t now)
     log->last_checkpoint_ns = now; /* try again in a second */
     if (log->unsigned_since_ns == 0)
         log->unsigned_since_ns = now;
+    if (err == ERR_CLOSED)
+        return; /* watch_signer() says so */
     if (err == ERR_CORRUPT)
         gate_close(log, TROUBLE_SIGNER, "the signer refuses: the tree does not extend the one it signed");
     else if (lasting)
         gate_close(log, TROUBLE_SIGNER, errno == ENOSPC ? "the disk is full" : "a checkpoint may not be written");
-    else if (now - log->unsigned_since_ns > UNSIGNED_MAX_NS)
-        gate_close(log, TROUBLE_SIGNER, "nothing could be signed for ten seconds");
+    else if (now - log->unsigned_since_ns > log->unsigned_max_ns)
+        gate_close(log, TROUBLE_SIGNER, "nothing could be signed for too long");
+}
+
+/* Nothing that is written from now on will ever be signed by this process. */
+static void watch_signer(struct audit_log *log)
+{
+    if (log->signer_lost || !signer_ended(log->signer))
+        return;
+    log->signer_lost = true;
+    gate_close(log, TROUBLE_SIGNER, "the signer has ended");
+    if (log->on_signer_lost != NULL)
+        log->on_signer_lost(log->on_signer_lost_arg);
 }
 
 /* What is done between batches, when no record is in hand. */
@@ -142,6 +156,7 @@ static void housekeeping(struct audit_log *log)
     uint64_t now = clock_mono_ns();
     check_room(log, now);
     rotate(log, now);
+    watch_signer(log);
     gate_try_open(log);
     if (log->segment.fd < 0)
         return;
@@ -187,10 +202,15 @@ static void rest(struct audit_log *log)
     if (!found && !atomic_load(&log->stop) && at > now) {
         uint64_t wait_ns = at - now;
         struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
-        struct pollfd event = {.fd = log->wake_fd, .events = POLLIN};
+        struct pollfd events[] = {
+            {.fd = log->wake_fd, .events = POLLIN},
+            {.fd = signer_fd(log->signer)                 }, /* only its end is waited for */
+        };
         uint64_t count;
-        if (ppoll(&event, 1, &timeout, NULL) > 0 && read(log->wake_fd, &count, sizeof count) < 0)
+        if (ppoll(events, 2, &timeout, NULL) > 0 && read(log->wake_fd, &count, sizeof count) < 0)
             errno = 0;
+        if (events[1].revents != 0)
+            signer_notice_end(log->signer);
     }
     flag_desks(log, false);
 }
@@ -212,6 +232,22 @@ void *writer_main(void *arg)
     return NULL;
 }
 
+/* A signer that is slow gets some time; one that hangs or has ended leaves the newest entries unsigned. */
+static enum err sign_last(struct audit_log *log)
+{
+    uint64_t until = clock_mono_ns() + LAST_SIGN_NS;
+    for (;;) {
+        enum err err = checkpoint_write(log);
+        if (err == ERR_NONE && log->signed_head.size == log->tree.size)
+            return ERR_NONE;
+        uint64_t now = clock_mono_ns();
+        if ((err != ERR_NONE && err != ERR_AGAIN) || now >= until)
+            return ERR_IO;
+        if (err == ERR_AGAIN)
+            sleep_until(now + 10 * NS_PER_MS);
+    }
+}
+
 enum err writer_drain(struct audit_log *log)
 {
     char why[160];
@@ -229,5 +265,5 @@ enum err writer_drain(struct audit_log *log)
     events_stopped(log);
     if (batch_commit(log, why, sizeof why) != ERR_NONE)
         return ERR_IO;
-    return checkpoint_write(log);
+    return sign_last(log);
 }

@@ -238,6 +238,7 @@ static void print_status(const struct audit_peek *p)
            (unsigned long long)p->signed_size);
     printf("segments     %llu, %llu bytes\n", (unsigned long long)p->segments, (unsigned long long)p->segment_bytes);
     printf("quarantined  %llu files\n", (unsigned long long)p->quarantined);
+    printf("signer       %s\n", p->signer[0] != '\0' ? p->signer : "(unknown)");
     if (p->held)
         printf("held by      %s\n", p->holder);
     else
@@ -254,6 +255,7 @@ static void print_status_json(const struct audit_peek *p)
     json_object_set_new(object, "segments", json_integer((json_int_t)p->segments));
     json_object_set_new(object, "segment_bytes", json_integer((json_int_t)p->segment_bytes));
     json_object_set_new(object, "quarantined", json_integer((json_int_t)p->quarantined));
+    json_object_set_new(object, "signer", json_string(p->signer));
     json_object_set_new(object, "held", json_boolean(p->held));
     json_object_set_new(object, "holder", json_string(p->holder));
     print_object(object);

@@ -16,6 +16,7 @@ enum {
     OPT_EGRESS = 1000,
     OPT_AUDIT_DIR,
     OPT_SIGNER_DIR,
+    OPT_ADOPT,
     OPT_ADMIN,
     OPT_DNS,
     OPT_READY_FD,
@@ -34,15 +35,16 @@ static const struct argp_option options[] = {
     {"listen",                                                                               'l', "WHERE", 0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)", 0},
     {"audit-dir",    OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
     {"signer-dir",                                                                              OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
-    {"admin",                                                                              OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
-    {"workers",                                                                        'w', "N", 0, "threads that carry traffic (one a core)", 0},
-    {"dns",                                                                         OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
-    {"ready-fd",                                        OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
-    {"drain",                                                                               OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
-    {"user",OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
+    {"adopt",                                                                              OPT_ADOPT, 0, 0, "the signer's memory is lost: go on from what the log says, and record it", 0},
+    {"admin",                                                                        OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"workers",                                                                         'w', "N", 0, "threads that carry traffic (one a core)", 0},
+    {"dns",                                        OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
+    {"ready-fd",                                                                               OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
+    {"drain",OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
+    {"user",                                                                              OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
     {"strict-files",                                                                              OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
-    {"log-json",                                                                              OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
-    {0                                                                    },
+    {"log-json",                                                                     OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
+    {0                                                                         },
 };
 
 static const char doc[] =
@@ -112,7 +114,9 @@ static void check_whole(struct argp_state *state, const struct daemon_options *o
                  o->signer_dir != NULL || o->admin_path != NULL || o->workers != 0 || o->dns_count > 0 ||
                  o->user != NULL || o->drain_ms != DRAIN_MS;
     if (o->config_path != NULL && other)
-        argp_error(state, "with --config everything but --ready-fd, --strict-files and --log-json stands in the file");
+        argp_error(
+            state,
+            "with --config everything but --ready-fd, --adopt, --strict-files and --log-json stands in the file");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -136,6 +140,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_SIGNER_DIR:
         o->signer_dir = arg;
+        break;
+    case OPT_ADOPT:
+        o->adopt = true;
         break;
     case OPT_ADMIN:
         if (strncmp(arg, "unix:", 5) != 0 || arg[5] == '\0')

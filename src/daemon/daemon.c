@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/log.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,6 +27,24 @@ static size_t ring_bytes(const struct daemon *daemon)
     return bytes;
 }
 
+/* Without a signer nothing can be proven from here on: whoever watches the program starts it, and so the signer, again. */
+static void on_signer_lost(struct message *message, void *owner)
+{
+    (void)owner;
+    struct daemon *daemon = (struct daemon *)(void *)((char *)message - offsetof(struct daemon, signer_lost));
+    log_error("the signer has ended, so the program ends", "%s", "");
+    daemon->exit_status = 1;
+    while (daemon->state != DAEMON_CUTTING)
+        daemon_stop(daemon);
+}
+
+static void post_signer_lost(void *arg)
+{
+    struct daemon *daemon = arg;
+    daemon->signer_lost.fn = on_signer_lost;
+    loop_post(daemon->loop, &daemon->signer_lost);
+}
+
 /* The log, main's desk and one desk a worker. */
 static int open_audit(struct daemon *daemon)
 {
@@ -35,7 +54,7 @@ static int open_audit(struct daemon *daemon)
         log_error("the audit log has no readable name", "dir=%s why=%s", daemon->place.audit_dir, err_text(err));
         return 1;
     }
-    err = signer_open(daemon->place.signer_dir, origin, &daemon->signer, why, sizeof why);
+    err = signer_load(daemon->place.signer, origin, why, sizeof why);
     if (err != ERR_NONE) {
         log_error("the signer refuses to start", "dir=%s why=%s", daemon->place.signer_dir, why);
         return 1;
@@ -43,8 +62,10 @@ static int open_audit(struct daemon *daemon)
     struct audit_log_options options = {
         .dir = daemon->place.audit_dir,
         .origin = origin,
-        .signer = daemon->signer,
+        .signer = daemon->place.signer,
         .desk_ring_bytes = ring_bytes(daemon),
+        .on_signer_lost = post_signer_lost,
+        .on_signer_lost_arg = daemon,
     };
     enum audit_start start = audit_log_open(&options, &daemon->log, why, sizeof why);
     if (start != AUDIT_START_OK) {
@@ -165,7 +186,7 @@ static int start(struct daemon *daemon)
     daemon->config = daemon->config_now = load.config;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     daemon->worker_count = daemon->config->workers != 0 ? daemon->config->workers : cores > 0 ? (unsigned)cores : 1;
-    if (place_take(daemon->config, &daemon->place, why, sizeof why) != ERR_NONE) {
+    if (place_take(daemon->config, daemon->options->adopt, &daemon->place, why, sizeof why) != ERR_NONE) {
         log_error("cannot start", "why=%s", why);
         return EXIT_CONFIG;
     }
@@ -269,6 +290,7 @@ void daemon_worker_ended(struct daemon *daemon)
 
 static int finish(struct daemon *daemon, int status)
 {
+    status = status == 0 ? daemon->exit_status : status;
     bool ran = daemon->state != DAEMON_STARTING;
     admin_close(daemon);
     autoload_close(daemon);
@@ -284,7 +306,7 @@ static int finish(struct daemon *daemon, int status)
         log_error("the audit log could not be closed durably", "dir=%s", daemon->place.audit_dir);
         status = 1;
     }
-    signer_close(daemon->signer);
+    signer_close(daemon->place.signer);
     book_unref(daemon->book);
     identity_free(daemon->identity);
     control_close(daemon);

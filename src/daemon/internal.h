@@ -35,10 +35,12 @@
 /* ---- place.c ---- */
 struct place {
     char audit_dir[PATH_TEXT], signer_dir[PATH_TEXT], admin_path[PATH_TEXT];
-    uint64_t descriptors; /* that the process may open */
+    uint64_t descriptors;  /* that the process may open */
+    struct signer *signer; /* started before root is given up; NULL: not yet */
 };
-/* Decides directories, becomes the unprivileged account if started as root, makes what is missing. ERR_* with `why`. */
-MUST_CHECK enum err place_take(const struct config *config, struct place *out, char *why, size_t why_cap);
+/* Decides directories, makes what is missing, starts the signer (`adopt`: see its header), becomes the unprivileged
+ * account if started as root. ERR_* with `why`. */
+MUST_CHECK enum err place_take(const struct config *config, bool adopt, struct place *out, char *why, size_t why_cap);
 
 /* ---- settings.c ---- */
 /* The file that the options name, or the options themselves (which stay borrowed). */
@@ -148,8 +150,8 @@ struct daemon {
     struct place place;
     enum daemon_state state;
     struct loop *loop; /* main's */
-    struct signer *signer;
     struct audit_log *log;
+    struct message signer_lost; /* from the writer's thread, at most once */
     struct records *records;
     struct identity *identity;
     struct book *book;

@@ -125,24 +125,43 @@ static bool choose_paths(const struct config *config, struct place *out)
 }
 
 /* Only a missing parent of the admin socket is made: one that is there is judged when the socket is opened. */
-static enum err make_places(const struct place *place, uid_t uid, gid_t gid, char *why, size_t why_cap)
+static enum err make_places(const struct place *place, const struct signer_start *signer, uid_t uid, gid_t gid,
+                            char *why, size_t why_cap)
 {
     char admin_dir[PATH_TEXT];
     snprintf(admin_dir, sizeof admin_dir, "%s", place->admin_path);
     char *slash = strrchr(admin_dir, '/');
     if (slash != NULL)
         *slash = '\0';
-    const char *const dirs[] = {place->audit_dir, place->signer_dir, slash != NULL ? admin_dir : "."};
+    const struct {
+        const char *path;
+        uid_t uid;
+        gid_t gid;
+    } dirs[] = {
+        {place->audit_dir,                uid,         gid        },
+        {place->signer_dir,               signer->uid, signer->gid},
+        {slash != NULL ? admin_dir : ".", uid,         gid        },
+    };
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        if (dirs[i][0] == '\0' || make_dirs(dirs[i], uid, gid) == ERR_NONE)
+        if (dirs[i].path[0] == '\0' || make_dirs(dirs[i].path, dirs[i].uid, dirs[i].gid) == ERR_NONE)
             continue;
-        snprintf(why, why_cap, "cannot make the directory %.200s: %s", dirs[i], strerror(errno));
+        snprintf(why, why_cap, "cannot make the directory %.200s: %s", dirs[i].path, strerror(errno));
         return ERR_IO;
     }
     return ERR_NONE;
 }
 
-enum err place_take(const struct config *config, struct place *out, char *why, size_t why_cap)
+/* The signer's own account, if there is one: whoever takes the program over then has neither its key nor its memory. */
+static void find_signer(struct signer_start *signer)
+{
+    const struct passwd *account = geteuid() == 0 ? getpwnam("sallyport-signer") : NULL;
+    if (account == NULL || account->pw_uid == 0)
+        return;
+    signer->uid = account->pw_uid;
+    signer->gid = account->pw_gid;
+}
+
+enum err place_take(const struct config *config, bool adopt, struct place *out, char *why, size_t why_cap)
 {
     uid_t uid = geteuid();
     gid_t gid = getegid();
@@ -155,7 +174,14 @@ enum err place_take(const struct config *config, struct place *out, char *why, s
     }
     if (!choose_paths(config, out))
         return too_long(why, why_cap);
-    enum err err = make_places(out, uid, gid, why, why_cap);
+    struct signer_start signer = {.dir = out->signer_dir, .uid = uid, .gid = gid, .adopt = adopt};
+    find_signer(&signer);
+    enum err err = make_places(out, &signer, uid, gid, why, why_cap);
+    if (err == ERR_NONE) {
+        err = signer_start(&signer, &out->signer);
+        if (err != ERR_NONE)
+            snprintf(why, why_cap, "cannot start the signer's process: %s", strerror(errno));
+    }
     if (err == ERR_NONE && root)
         err = become(uid, gid, why, why_cap);
     if (err == ERR_NONE && raise_descriptors(&out->descriptors) != ERR_NONE) {

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """No evidence, no egress; and evidence that cannot be changed."""
+import json
 import os
+import pathlib
 import shutil
+import signal
 import stat
 import subprocess
 
@@ -118,6 +121,100 @@ def test_signer_state_that_is_gone(lab):
     with pytest.raises(StartFailed) as failed:
         lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir)
     assert failed.value.code == 4
+
+
+def signer_of(proxy):
+    """The process id of the signer: the one child that the program has."""
+    children = pathlib.Path(f"/proc/{proxy.pid}/task/{proxy.pid}/children").read_text().split()
+    found = [int(pid) for pid in children if pathlib.Path(f"/proc/{pid}/comm").read_text() == "sallyport-sign\n"]
+    assert len(found) == 1, children
+    return found[0]
+
+
+def signed_size(proxy):
+    return int((proxy.audit_dir / "checkpoint").read_text().splitlines()[1])
+
+
+def test_the_signer_is_sealed(lab):
+    """It holds one socket and no other descriptor of the program, and the kernel gives it no new one."""
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    pid = signer_of(proxy)
+    status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1" and status["Threads"] == "1"
+    if os.geteuid() == 0:
+        sockets = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+        assert sum(name.startswith("socket:") for name in sockets) == 1, sockets
+    done = subprocess.run([proxy.binary, "audit", "status", str(proxy.audit_dir), "--json"], stdout=subprocess.PIPE,
+                          check=True, timeout=20, **proxy.audit.run_as)
+    assert json.loads(done.stdout)["signer"] == "a process with the same uid, without network"
+    started = proxy.audit.event("log_started")["unmapped"]
+    assert (started["signer_account"], started["signer_network"]) == ("shared", "none")
+    assert proxy.stop() == 0
+    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the signer is gone")
+
+
+def test_the_signer_is_killed(lab):
+    """Audit test 18: the gate closes, the program ends and says so, and the next start proves everything."""
+    origin = lab.origin(after_hello(echo))
+    proxy = lab.proxy(hosts=[origin.at("a.test")])
+    proxy.tunnel("a.test", origin.port).send(b"x").expect(data=b"x").close()
+    proxy.audit.outcome(host="a.test")
+    os.kill(signer_of(proxy), signal.SIGKILL)
+    assert proxy.wait(20) == 1
+    assert proxy.audit.event("gate_closed")["message"] == "the signer has ended"
+    again = lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir)
+    assert again.stop() == 0
+    assert again.audit.verifies()
+
+
+def test_the_signer_hangs(lab):
+    """Audit test 18: durability goes on, nothing is signed; when it wakes, the late signature is published."""
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    proxy.connect("one.test", 443).expect(status=403).close()
+    pid = signer_of(proxy)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for i in range(5):
+            proxy.connect(f"hung{i}.test", 443).expect(status=403).close()
+        hung = proxy.audit.attempt(host="hung4.test")["metadata"]["sequence"]
+        assert signed_size(proxy) <= hung
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: signed_size(proxy) > hung, 10, "the newest are signed")
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()
+
+
+def test_the_program_ends_beside_a_hung_signer(lab):
+    """It says that the end is not signed, and does not wait for ever."""
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    proxy.connect("one.test", 443).expect(status=403).close()
+    pid = signer_of(proxy)
+    os.kill(pid, signal.SIGSTOP)
+    proxy.term()
+    assert proxy.wait(20) == 1
+    wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the signer is gone")
+    again = lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir)
+    assert again.stop() == 0
+    assert again.audit.verifies()
+
+
+def test_adopting_a_signer_without_memory(lab):
+    """Refused, unless somebody says so; then it stands in the log."""
+    proxy = worked(lab)
+    before = len(proxy.audit.records())
+    (proxy.signer_dir / "state").unlink()
+    with pytest.raises(StartFailed) as failed:
+        lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir)
+    assert failed.value.code == 4 and "--adopt" in failed.value.text
+    again = lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir,
+                      args=["--adopt"])
+    assert again.audit.event("signer_adopted")["unmapped"]["size_before"] == before + 1
+    assert again.stop() == 0
+    once_more = lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir)
+    assert once_more.stop() == 0
+    assert len(once_more.audit.events("signer_adopted")) == 1
+    assert once_more.audit.verifies()
 
 
 def test_restart_goes_on_where_it_ended(lab):

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -125,6 +127,102 @@ static void refuses_what_others_may_touch(void **state)
     assert_int_equal(refused(ORIGIN), ERR_CORRUPT);
 }
 
+/* A request that is not answered in time is owed: its answer is taken later, and nothing is asked twice. */
+static void a_late_answer_is_kept(void **state)
+{
+    (void)state;
+    struct tree_head one, two, head;
+    struct signer_about about;
+    uint8_t proof[DIGEST_BYTES], signature[ED25519_SIGNATURE_BYTES], late[ED25519_SIGNATURE_BYTES];
+    struct signer *s = reopen(NULL);
+    trees(&one, &two, proof);
+    signer_about(s, &about);
+    assert_true(about.sealed);
+    assert_false(about.own_uid);
+    assert_int_equal(signer_late(s, &head, late), ERR_NOT_FOUND);
+    assert_int_equal(kill(about.pid, SIGSTOP), 0);
+    assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_AGAIN);
+    assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_AGAIN);
+    assert_int_equal(signer_late(s, &head, late), ERR_AGAIN);
+    assert_int_equal(kill(about.pid, SIGCONT), 0);
+    struct pollfd ready = {.fd = signer_fd(s), .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 10000), 1);
+    assert_int_equal(signer_late(s, &head, late), ERR_NONE);
+    assert_int_equal(head.size, 1);
+    assert_memory_equal(head.root, one.root, DIGEST_BYTES);
+    assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_NONE);
+    assert_memory_equal(signature, late, sizeof late); /* Ed25519 is deterministic */
+    signer_close(s);
+}
+
+static void its_death_is_seen(void **state)
+{
+    (void)state;
+    struct tree_head one, two;
+    struct signer_about about;
+    uint8_t proof[DIGEST_BYTES], signature[ED25519_SIGNATURE_BYTES];
+    struct signer *s = reopen(NULL);
+    trees(&one, &two, proof);
+    signer_about(s, &about);
+    assert_false(signer_ended(s));
+    assert_int_equal(kill(about.pid, SIGKILL), 0);
+    struct pollfd ready = {.fd = signer_fd(s), .events = POLLIN};
+    assert_int_equal(poll(&ready, 1, 10000), 1);
+    assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_CLOSED);
+    assert_true(signer_ended(s));
+    assert_int_equal(signer_fd(s), -1);
+    s = reopen(s);
+    assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_NONE);
+    signer_close(s);
+}
+
+/* With the memory gone it signs nothing, whatever the other process says; the command line alone can change that. */
+static void a_lost_memory_must_be_adopted(void **state)
+{
+    (void)state;
+    struct tree_head one, two, last;
+    char path[160];
+    uint8_t proof[DIGEST_BYTES], signature[ED25519_SIGNATURE_BYTES];
+    struct signer *s = reopen(NULL);
+    trees(&one, &two, proof);
+    assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_NONE);
+    snprintf(path, sizeof path, "%s/state", dir);
+    assert_int_equal(unlink(path), 0);
+    s = reopen(s);
+    assert_int_equal(sign(s, &two, proof, 1, signature), ERR_DENIED);
+    signer_close(s);
+    struct signer_start start = {.dir = dir, .uid = geteuid(), .gid = getegid(), .adopt = true};
+    assert_int_equal(signer_start(&start, &s), ERR_NONE);
+    assert_int_equal(signer_load(s, ORIGIN, message, sizeof message), ERR_NONE);
+    assert_int_equal(sign(s, &two, NULL, 0, signature), ERR_NONE);
+    s = reopen(s);
+    signer_last(s, &last);
+    assert_int_equal(last.size, 2);
+    signer_close(s);
+}
+
+/* Started as root it gives that up, and its directory belongs to its own account. */
+static void has_an_account_of_its_own(void **state)
+{
+    (void)state;
+    struct stat st;
+    struct signer *s = NULL;
+    struct signer_about about;
+    struct signer_start start = {.dir = dir, .uid = 65534, .gid = 65534};
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(signer_start(&start, &s), ERR_NONE);
+    assert_int_equal(signer_load(s, ORIGIN, message, sizeof message), ERR_NONE);
+    signer_about(s, &about);
+    assert_int_equal(about.uid, 65534);
+    assert_true(about.own_uid);
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_uid, 65534);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    signer_close(s);
+    assert_int_equal(refused(ORIGIN), ERR_DENIED); /* root does not go on with files of another account */
+}
+
 /* The example of the documentation of Go's sumdb/note package: another program's key and signature. */
 static void reads_the_notes_of_others(void **state)
 {
@@ -204,6 +302,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(signs_only_what_extends_the_last, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_what_others_may_touch, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_late_answer_is_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(its_death_is_seen, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_lost_memory_must_be_adopted, setup, teardown),
+        cmocka_unit_test_setup_teardown(has_an_account_of_its_own, setup, teardown),
         cmocka_unit_test(reads_the_notes_of_others),
         cmocka_unit_test(checkpoints_are_read_strictly),
     };

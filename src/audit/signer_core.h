@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * signer core: the key, the memory of the last head and the rule that a head is only signed with a proof that it
+ * extends that one. It runs in the signer's process alone (signer_child.c).
+ */
+#ifndef AUDIT_SIGNER_CORE_H
+#define AUDIT_SIGNER_CORE_H
+
+#include "audit/signer.h"
+
+struct signer_core;
+
+/* `dir` is open and stays the caller's. `adopt`: sign although there is a key and no memory. `name` is for messages. */
+MUST_CHECK enum err signer_core_open(int dir, const char *name, bool adopt, const char *origin,
+                                     struct signer_core **out, char *message, size_t message_cap);
+void signer_core_close(struct signer_core *core); /* NULL is allowed */
+
+void signer_core_last(const struct signer_core *core, struct tree_head *out);
+void signer_core_public(const struct signer_core *core, uint8_t out_public[static ED25519_KEY_BYTES]);
+/* There is a key and no memory: whoever removed it may have rolled the log back. */
+bool signer_core_state_missing(const struct signer_core *core);
+
+/* As signer_sign(); ERR_DENIED: the memory is missing and was not given up. */
+MUST_CHECK enum err signer_core_sign(struct signer_core *core, const struct tree_head *head, const uint8_t *proof,
+                                     size_t proof_count, struct span note_body,
+                                     uint8_t out_signature[static ED25519_SIGNATURE_BYTES]);
+
+#endif

@@ -76,6 +76,14 @@ static enum pump upstream_bad(struct tunnel *t)
     return ended(tunnel_end(t, REASON_UPSTREAM, FLOW_END_RESET, true));
 }
 
+/* A reset: of an answer under way, or instead of one. */
+static enum pump upstream_gone(struct tunnel *t)
+{
+    if (of(t)->answered)
+        return ended(tunnel_end(t, REASON_UPSTREAM_RESET, FLOW_END_RESET, true));
+    return upstream_bad(t);
+}
+
 static enum pump client_gone(struct tunnel *t)
 {
     return ended(tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true));
@@ -144,14 +152,37 @@ static enum pump body_to_upstream(struct tunnel *t)
     return PUMP_MOVED;
 }
 
+/* The request is complete: what comes now is the next one, kept for later within the buffer at hand. A client that has
+ * said all it will say still gets its answer; one that resets frees the upstream at once. */
+static enum pump watch_client(struct tunnel *t)
+{
+    struct setup *s = t->setup;
+    if (t->client_eof || !t->client->readable || s->in_len == s->in->cap)
+        return PUMP_IDLE;
+    size_t n = 0;
+    switch (port_recv(t->client, s->in->data + s->in_len, s->in->cap - s->in_len, &n)) {
+    case PORT_OK:
+        s->in_len += n;
+        return PUMP_MOVED;
+    case PORT_AGAIN:
+        return PUMP_IDLE;
+    case PORT_EOF:
+        t->client_eof = true;
+        return PUMP_IDLE;
+    case PORT_RESET:
+        break;
+    }
+    return client_gone(t);
+}
+
 enum pump http_pump_request(struct tunnel *t)
 {
     struct exchange *x = of(t);
     if (x->to_upstream != NULL && x->to_upstream_sent < x->to_upstream->used)
         return flush_to_upstream(t);
-    if (x->request_done || x->request_cut)
-        return PUMP_IDLE;
-    return body_to_upstream(t);
+    if (x->request_done)
+        return watch_client(t);
+    return x->request_cut ? PUMP_IDLE : body_to_upstream(t);
 }
 
 /* ---- upstream to client ---- */
@@ -356,7 +387,7 @@ static enum pump read_upstream(struct tunnel *t)
     case PORT_EOF:
         return upstream_ended(t);
     case PORT_RESET:
-        return upstream_bad(t);
+        return upstream_gone(t);
     }
     return PUMP_IDLE;
 }

@@ -21,6 +21,7 @@ static const struct verb verbs[] = {
     {"env",     verb_env,     "variables and files that make clients use the proxy"           },
     {"status",  verb_status,  "what a running proxy is doing"                                 },
     {"health",  verb_health,  "is a running proxy ready"                                      },
+    {"policy",  verb_policy,  "what was in force, its texts, and what changed"                },
     {"reload",  verb_reload,  "make a running proxy load its policy now"                      },
     {"version", verb_version, "versions of this program and its libraries"                    },
 };

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy_log.h"
+
+#include "audit/reader.h"
+#include "base/digest.h"
+#include "base/outbuf.h"
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_MAX       (64u * 1024u * 1024u)
+#define LEAST_ID       8
+#define COPY(to, from) snprintf((to), sizeof(to), "%s", (from))
+
+static const char *text_of(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text != NULL ? text : "";
+}
+
+static uint64_t number_of(json_t *object, const char *key)
+{
+    json_int_t number = json_integer_value(json_object_get(object, key));
+    return number > 0 ? (uint64_t)number : 0;
+}
+
+static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *out)
+{
+    json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
+    json_t *metadata = json_object_get(record, "metadata"), *unmapped = json_object_get(record, "unmapped");
+    const char *event = text_of(metadata, "event_code");
+    bool wanted = strncmp(event, "policy_", 7) == 0;
+    if (wanted) {
+        *out = (struct policy_entry){
+            .index = index,
+            .time_ms = json_integer_value(json_object_get(record, "time")),
+            .generation = number_of(unmapped, "generation"),
+            .line = number_of(unmapped, "line"),
+        };
+        if (out->generation == 0)
+            out->generation = number_of(unmapped, "generation_in_force");
+        COPY(out->event, event);
+        COPY(out->environment, text_of(metadata, "tenant_uid"));
+        COPY(out->id, text_of(json_object_get(record, "entity"), "uid"));
+        COPY(out->text, text_of(unmapped, "text_sha256"));
+        COPY(out->egress_text, text_of(unmapped, "egress_text_sha256"));
+        COPY(out->who, text_of(unmapped, "who"));
+        COPY(out->reason, text_of(unmapped, "reason"));
+        COPY(out->file, text_of(unmapped, "file"));
+        COPY(out->message, text_of(record, "message"));
+    }
+    json_decref(record);
+    return wanted;
+}
+
+enum err policy_log_each(const char *dir, policy_entry_fn *fn, void *arg)
+{
+    struct audit_reader *reader = NULL;
+    enum err err = audit_reader_open(dir, 0, &reader);
+    struct span leaf;
+    uint64_t index;
+    bool more = true;
+    while (err == ERR_NONE && more) {
+        err = audit_reader_next(reader, &index, &leaf);
+        struct policy_entry entry;
+        /* Most entries are attempts: the word is looked for before the JSON is read. */
+        if (err == ERR_NONE && memmem(leaf.data, leaf.len, "\"policy_", 8) != NULL && read_entry(index, leaf, &entry))
+            more = fn(arg, &entry);
+    }
+    audit_reader_close(reader);
+    return err == ERR_AGAIN ? ERR_NONE : err;
+}
+
+/* ---- one of them ---- */
+
+struct search {
+    const char *prefix;
+    size_t len;
+    struct policy_entry *out;
+    bool found, two;
+};
+
+static bool look(void *arg, const struct policy_entry *entry)
+{
+    struct search *s = arg;
+    bool by_id = strncmp(entry->id, s->prefix, s->len) == 0;
+    bool by_text = strncmp(entry->text, s->prefix, s->len) == 0;
+    if (strcmp(entry->event, "policy_removed") == 0 || entry->text[0] == '\0' || (!by_id && !by_text))
+        return true;
+    if (strcmp(entry->event, "policy_loaded") != 0 && s->found && strcmp(s->out->event, "policy_loaded") == 0)
+        return true; /* the same text was in force as well */
+    s->two |= s->found && strcmp(s->out->text, entry->text) != 0;
+    s->found = true;
+    *s->out = *entry;
+    return true;
+}
+
+enum err policy_log_find(const char *dir, const char *prefix, struct policy_entry *out)
+{
+    struct policy_entry found;
+    struct search s = {.prefix = prefix, .len = strlen(prefix), .out = &found};
+    if (s.len < LEAST_ID || s.len > 64 || strspn(prefix, "0123456789abcdef") != s.len)
+        return ERR_INVALID;
+    enum err err = policy_log_each(dir, look, &s);
+    if (err != ERR_NONE)
+        return err;
+    if (!s.found || s.two)
+        return s.found ? ERR_EXISTS : ERR_NOT_FOUND;
+    *out = found;
+    return ERR_NONE;
+}
+
+/* ---- texts ---- */
+
+static char *read_all(int fd, size_t *out_len)
+{
+    size_t len = 0, cap = 65536;
+    char *text = malloc(cap);
+    for (ssize_t got = 1; text != NULL && got > 0; len += got > 0 ? (size_t)got : 0) {
+        if (len + 1 == cap) {
+            char *more = cap < TEXT_MAX ? realloc(text, 2 * cap) : NULL;
+            if (more == NULL) {
+                free(text);
+                return NULL;
+            }
+            text = more;
+            cap *= 2;
+        }
+        got = read(fd, text + len, cap - 1 - len);
+    }
+    if (text != NULL)
+        text[len] = '\0';
+    *out_len = len;
+    return text;
+}
+
+static bool is_hash_of(const char *hash, const char *text, size_t len)
+{
+    uint8_t digest[DIGEST_BYTES];
+    char hex[2 * DIGEST_BYTES];
+    struct outbuf out = outbuf_make(hex, sizeof hex);
+    digest_once(span_make(text, len), digest);
+    outbuf_hex(&out, span_make(digest, sizeof digest));
+    return strlen(hash) == sizeof hex && memcmp(hash, hex, sizeof hex) == 0;
+}
+
+enum err policy_log_text(const char *dir, const char *hash, char **out_text, size_t *out_len)
+{
+    char path[4200];
+    if (strlen(hash) != 64 || strspn(hash, "0123456789abcdef") != 64 ||
+        snprintf(path, sizeof path, "%s/blobs/%s", dir, hash) >= (int)sizeof path)
+        return ERR_INVALID;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return ERR_NOT_FOUND;
+    size_t len = 0;
+    char *text = read_all(fd, &len);
+    close(fd);
+    if (text == NULL)
+        return ERR_IO;
+    if (!is_hash_of(hash, text, len)) {
+        free(text);
+        return ERR_CORRUPT;
+    }
+    *out_text = text;
+    *out_len = len;
+    return ERR_NONE;
+}

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sallyport policy: what was in force, from the log and the texts beside it."""
+import json
+import os
+import subprocess
+
+import pytest
+
+from lab import wait_for
+from lab.gateway import Gateway
+from lab.proxy import unprivileged
+
+
+def policy(gateway, verb, *args):
+    done = subprocess.run([gateway.binary, "policy", verb, str(gateway.audit_dir), *map(str, args)], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, cwd=gateway.folder,
+                          **unprivileged())
+    return done.returncode, done.stdout, done.stderr
+
+
+def reload(gateway, *args):
+    subprocess.run([gateway.binary, "reload", "--admin", f"unix:{gateway.folder}/admin/a.sock", *args], timeout=30,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **unprivileged())
+
+
+@pytest.fixture
+def story(lab):
+    """Two environments; env-a is changed, broken and gone again."""
+    first = lab.policy(name="env-a", allowed_hosts=["a.test", "*.wild.test"])
+    second = lab.policy(name="env-a", allowed_hosts=["b.test", "*.wild.test", "x.wild.test"],
+                        ports={"connect": [443, 8443]}, limits={"idle": "5m"})
+    gateway = Gateway(lab, [first, lab.policy(name="env-b", allowed_hosts=["c.test"])],
+                      [{"listen": "127.0.0.1:0", "environment": "env-a"},
+                       {"listen": "127.0.0.1:0", "environment": "env-b"}])
+    gateway.write_environment(second)
+    reload(gateway, "--reason", "wider for a day")
+    gateway.write_environment("name: env-a\nconfig: {networking: {type: narrow}}\n", name="env-a")
+    reload(gateway)
+    wait_for(lambda: gateway.audit.events("policy_refused"), 5, "the refusal")
+    gateway.first, gateway.second = first, second
+    return gateway
+
+
+def entries(gateway, *args):
+    code, out, _ = policy(gateway, "history", "--json", *args)
+    assert code == 0
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_history(story):
+    found = entries(story)
+    assert [(e["event"], e.get("environment"), e["generation"]) for e in found] == [
+        ("policy_loaded", "env-a", 1), ("policy_loaded", "env-b", 1), ("policy_loaded", None, 1),
+        ("policy_loaded", "env-a", 2), ("policy_loaded", None, 2), ("policy_refused", None, 2)]
+    assert found[0]["who"] == "start" and found[3]["reason"] == "wider for a day"
+    assert found[3]["who"].startswith("admin socket, uid ") and len(found[3]["id"]) == 64
+    assert found[5]["file"].endswith("env-a.yaml") and "narrow" in found[5]["message"]
+    assert [e["generation"] for e in entries(story, "--environment", "env-a")] == [1, 2]
+    code, out, _ = policy(story, "history")
+    lines = out.splitlines()
+    assert code == 0 and len(lines) == 7 and "wider for a day" in lines[3] and "env-a.yaml:2:" in lines[6]
+
+
+def test_show(story):
+    ids = [e["id"] for e in entries(story, "--environment", "env-a")]
+    assert policy(story, "show", ids[0])[:2] == (0, story.first.text())
+    assert policy(story, "show", ids[1][:8])[:2] == (0, story.second.text())
+    refused = entries(story)[-1]
+    assert policy(story, "show", refused["text_sha256"])[1].endswith("{type: narrow}}\n")
+    assert policy(story, "show", "0" * 64)[0] == 1
+    assert policy(story, "show", "ABC")[0] == 64
+    assert policy(story, "show", ids[0], "--egress")[0] == 1
+
+
+def test_a_changed_text_is_not_shown(story):
+    entry = entries(story, "--environment", "env-a")[0]
+    blob = story.audit_dir / "blobs" / entry["text_sha256"]
+    os.chmod(blob, 0o600)
+    blob.write_text(story.second.text())
+    code, out, err = policy(story, "show", entry["id"])
+    assert code == 1 and out == "" and "not what the log says" in err
+
+
+def test_diff(story):
+    """Exact: what another entry covers already opens nothing, and every port and door is asked for."""
+    ids = [e["id"] for e in entries(story, "--environment", "env-a")]
+    code, out, _ = policy(story, "diff", *ids)
+    lines = out.splitlines()
+    assert code == 1
+    assert "closes a.test  443 by CONNECT" in out and "closes a.test  80 by plain HTTP" in out
+    assert "opens  b.test  443 by CONNECT" in out and "opens  b.test  8443 by CONNECT" in out
+    assert "opens  *.wild.test  8443 by CONNECT" in out and "opens  *.wild.test  443" not in out
+    assert not any(line.startswith(("opens", "closes")) and "x.wild.test  443" in line for line in lines)
+    assert any(line.startswith("+ allowed_hosts: x.wild.test") for line in lines)
+    assert "- egress.limits: idle: 3600000 ms" in lines and "+ egress.limits: idle: 300000 ms" in lines
+    changes = [line for line in lines if line.startswith(("opens", "closes"))]
+    assert len(changes) == 7  # a.test closes twice, b.test opens three times, the wildcard and x below it on 8443
+    assert policy(story, "diff", ids[0], ids[0])[0] == 0
+    assert policy(story, "diff", ids[0], "f" * 20)[0] == 2
+
+
+def test_diff_with_a_file(story, lab):
+    path = story.folder / "wish.yaml"
+    wish = lab.policy(name="env-a", allowed_hosts=["a.test", "*.wild.test"],
+                      egress={"host_patterns": {"allow": ["^re[0-9]\\.test$"]}})
+    story.write(path, wish.text())
+    code, out, _ = policy(story, "diff", entries(story)[0]["id"], path)
+    assert code == 1 and not any(line.startswith("opens") for line in out.splitlines())
+    assert "undecided" in out and "re[0-9]" in out
+
+
+def test_rollback(story):
+    """The file gets its old text in one step, and the proxy takes it as any other change."""
+    ids = [e["id"] for e in entries(story, "--environment", "env-a")]
+    target = story.file_of("env-a")
+    if os.geteuid() == 0:
+        os.chown(story.folder, 65534, 65534)
+    before = os.stat(target).st_ino
+    code, _, err = policy(story, "rollback", ids[0], "--out", target)
+    assert code == 0, err
+    assert target.read_text() == story.first.text() and os.stat(target).st_ino != before
+    assert os.stat(target).st_mode & 0o777 == 0o644
+    wait_for(lambda: len(story.loads("env-a")) == 3, 6, "the old policy")
+    assert story.loads("env-a")[-1]["entity"]["uid"] == ids[0]
+    assert policy(story, "rollback", ids[0])[0] == 64
+    assert story.stop() == 0 and story.audit.verifies()

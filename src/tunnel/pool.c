@@ -66,7 +66,7 @@ struct setup *setup_get(struct tunnels *home)
     struct setup *s = home->free_setups;
     if (s == NULL)
         return calloc(1, sizeof *s);
-    memcpy(&home->free_setups, s, sizeof home->free_setups);
+    memcpy(&home->free_setups, s, sizeof(void *));
     home->pooled[3]--;
     memset(s, 0, sizeof *s);
     return s;
@@ -78,7 +78,7 @@ void setup_put(struct tunnels *home, struct setup *s)
         free(s);
         return;
     }
-    memcpy(s, &home->free_setups, sizeof home->free_setups);
+    memcpy(s, &home->free_setups, sizeof(void *));
     home->free_setups = s;
     home->pooled[3]++;
 }
@@ -98,7 +98,7 @@ void pools_free(struct tunnels *home)
     }
     while (home->free_setups != NULL) {
         struct setup *s = home->free_setups;
-        memcpy(&home->free_setups, s, sizeof home->free_setups);
+        memcpy(&home->free_setups, s, sizeof(void *));
         free(s);
     }
 }

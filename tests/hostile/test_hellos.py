@@ -150,10 +150,10 @@ def test_ten_megabytes_before_the_verdict(make_site):
     """T-38: what follows a hello in the same write is held back, not lost, and not kept without bound."""
     site = make_site("pinned", pinned)
     hello = Hello(sni="allowed.test").raw
-    client = site.client().connect("allowed.test", site.port).expect(status=200)
     before = site.origins[0].connections
+    client = site.client().connect("allowed.test", site.port).expect(status=200)
+    conn = site.origins[0].conn(before)  # a 200 says that the kernel has it, not that the origin has accepted it
     client.send(hello + b"x" * (10 << 20))
-    conn = site.origins[0].conns[before - 1]
     conn.wait_received(len(hello) + (10 << 20), 10)
     client.close()
     assert site.proxy.audit.outcome(**client.who)["traffic"]["bytes_out"] == len(hello) + (10 << 20)

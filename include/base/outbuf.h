@@ -16,6 +16,8 @@ struct outbuf {
 };
 
 struct outbuf outbuf_make(void *data, size_t cap);
+/* Counts `len` bytes as written; the caller fills all of them. NULL: they overflow. */
+uint8_t *outbuf_room(struct outbuf *o, size_t len);
 void outbuf_bytes(struct outbuf *o, const void *data, size_t len);
 void outbuf_span(struct outbuf *o, struct span s);
 void outbuf_text(struct outbuf *o, const char *text);

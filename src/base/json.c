@@ -26,13 +26,19 @@ void json_close(struct json *j, char bracket)
     j->need_comma = true;
 }
 
+/* One check and one place for all of it: keys are most of a record's pieces. */
 void json_key(struct json *j, const char *key)
 {
-    before_value(j);
-    outbuf_char(j->out, '"');
-    outbuf_text(j->out, key);
-    outbuf_bytes(j->out, "\":", 2);
+    size_t len = strlen(key), comma = j->need_comma ? 1 : 0;
+    uint8_t *at = outbuf_room(j->out, comma + len + 3);
     j->need_comma = false;
+    if (at == NULL)
+        return;
+    at[0] = ',';
+    at += comma;
+    *at++ = '"';
+    memcpy(at, key, len);
+    memcpy(at + len, "\":", 2);
 }
 
 static bool is_tail(uint8_t byte)
@@ -103,21 +109,58 @@ static size_t put_special(struct outbuf *o, struct span s)
     return len;
 }
 
+/* Eight bytes that are all plain. What borrows and carries between the bytes spoil lies behind a byte that is not
+ * plain, so a word is never called plain wrongly. */
+static bool word_is_plain(const uint8_t *data)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t word;
+    memcpy(&word, data, sizeof word);
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+    uint64_t wrong = (word - ones * 0x20) | (word + ones) | word | (quote - ones) | (backslash - ones);
+    return (wrong & ones * 0x80) == 0;
+}
+
+/* How many bytes from the start are plain. */
+static size_t plain_run(struct span s)
+{
+    size_t run = 0;
+    while (run + 8 <= s.len && word_is_plain(s.data + run))
+        run += 8;
+    while (run < s.len && is_plain(s.data[run]))
+        run++;
+    return run;
+}
+
+static void put_value(struct outbuf *o, struct span value, size_t plain)
+{
+    size_t at = 0;
+    while (at < value.len) {
+        outbuf_bytes(o, value.data + at, plain);
+        at += plain;
+        if (at < value.len)
+            at += put_special(o, span_from(value, at));
+        plain = plain_run(span_from(value, at));
+    }
+}
+
 void json_span(struct json *j, struct span value)
 {
     before_value(j);
-    outbuf_char(j->out, '"');
-    size_t at = 0;
-    while (at < value.len) {
-        size_t run = at;
-        while (run < value.len && is_plain(value.data[run]))
-            run++;
-        outbuf_bytes(j->out, value.data + at, run - at);
-        at = run;
-        if (at < value.len)
-            at += put_special(j->out, span_from(value, at));
+    size_t plain = plain_run(value);
+    if (plain < value.len) {
+        outbuf_char(j->out, '"');
+        put_value(j->out, value, plain);
+        outbuf_char(j->out, '"');
+        return;
     }
-    outbuf_char(j->out, '"');
+    uint8_t *at = outbuf_room(j->out, value.len + 2);
+    if (at == NULL)
+        return;
+    at[0] = '"';
+    if (value.len > 0)
+        memcpy(at + 1, value.data, value.len);
+    at[value.len + 1] = '"';
 }
 
 void json_text(struct json *j, const char *value)

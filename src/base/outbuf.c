@@ -6,6 +6,17 @@ struct outbuf outbuf_make(void *data, size_t cap)
     return (struct outbuf){.data = data, .cap = cap, .len = 0, .overflow = false};
 }
 
+uint8_t *outbuf_room(struct outbuf *o, size_t len)
+{
+    if (o->overflow || len > o->cap - o->len) {
+        o->overflow = true;
+        return NULL;
+    }
+    uint8_t *at = o->data + o->len;
+    o->len += len;
+    return at;
+}
+
 void outbuf_bytes(struct outbuf *o, const void *data, size_t len)
 {
     if (o->overflow || len > o->cap - o->len) {
@@ -30,7 +41,9 @@ void outbuf_text(struct outbuf *o, const char *text)
 
 void outbuf_char(struct outbuf *o, char c)
 {
-    outbuf_bytes(o, &c, 1);
+    uint8_t *at = outbuf_room(o, 1);
+    if (at != NULL)
+        *at = (uint8_t)c;
 }
 
 void outbuf_u64(struct outbuf *o, uint64_t value)

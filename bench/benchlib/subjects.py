@@ -20,8 +20,8 @@ DENIED = "denied.test"
 class Place:
     """Where a run takes place: programs, cores, addresses, and a directory that goes away with it."""
 
-    def __init__(self, tools, sallyport, subject_cores, other_cores, descriptors, disk, keep_log):
-        self.tools, self.sallyport = pathlib.Path(tools), pathlib.Path(sallyport)
+    def __init__(self, tools, sallyport, subject_cores, other_cores, descriptors, disk, keep_log, against=None):
+        self.tools, self.sallyport, self.against = pathlib.Path(tools), pathlib.Path(sallyport), against
         self.subject_cores, self.other_cores = subject_cores, other_cores
         self.descriptors, self.disk, self.keep_log = descriptors, disk, keep_log
         self.user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
@@ -134,8 +134,12 @@ class Sallyport(Subject):
         super().__init__(name)
         self.memory = memory
 
+    def binary(self, place):
+        return place.sallyport
+
     def missing(self, place):
-        return None if os.access(place.sallyport, os.X_OK) else f"{place.sallyport} is not there"
+        path = self.binary(place)
+        return None if path and os.access(path, os.X_OK) else f"{path} is not there"
 
     def start(self, place):
         policy = place.dir / "policy.yaml"
@@ -143,12 +147,22 @@ class Sallyport(Subject):
         policy.write_text(POLICY.format(hosts=hosts))
         policy.chmod(0o644)
         ready, ready_child = os.pipe()
-        argv = [place.sallyport, "run", "--policy", policy, "--listen", "127.0.0.1:0", "--audit-dir",
+        argv = [self.binary(place), "run", "--policy", policy, "--listen", "127.0.0.1:0", "--audit-dir",
                 place.folder("audit"), "--signer-dir", place.folder("signer"), "--dns", place.dns, "--workers", "1",
                 "--admin", f"unix:{place.folder('admin')}/socket", "--ready-fd", str(ready_child)]
         program = place.start(argv, user=place.user, pass_fds=(ready_child,))
         os.close(ready_child)
         return program, read_listener(program, ready)
+
+
+class Against(Sallyport):
+    """Another build of the program, in the same run: a change of a few per cent is seen in no other way."""
+
+    def binary(self, place):
+        return place.against
+
+    def missing(self, place):
+        return super().missing(place) if place.against else "no --against"
 
 
 def read_listener(program, ready):
@@ -296,5 +310,6 @@ def known():
     """All subjects, in the order of the table."""
     return [Direct("direct"), Floor("copy", raw=True), Floor("splice", raw=True), Floor("copy"), Floor("splice"),
             Floor("hybrid"), Floor("deny"), Sallyport("sallyport-mem", True), Sallyport("sallyport-disk", False),
+            Against("against-mem", True), Against("against-disk", False),
             Squid("squid"), TrafficServer("trafficserver"), Haproxy("haproxy", False),
             Haproxy("haproxy-splice", True)]

@@ -87,17 +87,20 @@ static void progress(void *arg, uint64_t entries)
     fprintf(stderr, "\r%llu entries", (unsigned long long)entries);
 }
 
-static void print_lines(const char *title, char lines[][256], size_t count)
+#define SENTENCE_BYTES sizeof((struct verify_report *)0)->proven[0]
+
+/* Sentences of a report stand one behind the other. */
+static void print_lines(const char *title, const char *first, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        printf("%s %s\n", title, lines[i]);
+        printf("%s %s\n", title, first + i * SENTENCE_BYTES);
 }
 
 static void print_report(const struct verify_report *r)
 {
-    print_lines("found:     ", (char(*)[256])r->findings, r->finding_count);
-    print_lines("proven:    ", (char(*)[256])r->proven, r->proven_count);
-    print_lines("not proven:", (char(*)[256])r->unproven, r->unproven_count);
+    print_lines("found:     ", r->findings[0], r->finding_count);
+    print_lines("proven:    ", r->proven[0], r->proven_count);
+    print_lines("not proven:", r->unproven[0], r->unproven_count);
     printf("%s: %llu entries, %llu signed, %llu attempts, %llu outcomes, %llu open", result_text(r->result),
            (unsigned long long)r->entries, (unsigned long long)r->signed_size, (unsigned long long)r->attempts,
            (unsigned long long)r->outcomes, (unsigned long long)r->open_flows);

@@ -353,7 +353,7 @@ static void note_outcome(struct lab *lab, const struct record_flow *flow)
         a->end = flow->end;
         return;
     }
-    ASSERT(!"an outcome without its attempt");
+    ASSERT(false); /* an outcome without its attempt */
 }
 
 void lab_commit(struct lab *lab)

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/span.h"
 #include "policy/limits.h"
+#include "tunnel/why.h"
 
 #include <stdatomic.h>
 
@@ -36,6 +37,7 @@ struct tenant {
     atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */
     atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */
     struct name_budget *names;
+    struct why why; /* refusals of clients that have no session */
 };
 
 MUST_CHECK enum err tenant_new(struct span name, struct tenant **out);

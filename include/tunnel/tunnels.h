@@ -22,8 +22,10 @@
 
 /* Where a client came in. Lives as long as the tunnels that came in by it. */
 struct tunnel_listener {
-    const char *name; /* "127.0.0.1:3128", "unix:/run/…" */
-    uint32_t index;   /* the daemon's own */
+    const char *name;        /* "127.0.0.1:3128", "unix:/run/…" */
+    uint32_t index;          /* the daemon's own */
+    struct session *session; /* the daemon's own; NULL: none */
+    bool closed;             /* of a session, whose worker sets it: no attempt begins here any more */
 };
 
 /* What is known of a client before its first byte. */
@@ -40,6 +42,8 @@ struct tunnel_who {
     struct tenant *tenant;
     struct span environment;
     struct span session, work, agent; /* empty if none */
+    struct narrowing *narrowing;      /* borrowed; what the session leaves of the policy, NULL: all of it */
+    struct why *why;                  /* of the session; NULL: the tenant's */
 };
 
 /* Identity is the daemon's: handed down as a table. */
@@ -115,6 +119,13 @@ void tunnels_swap(struct tunnels *tunnels, struct book *book);
 void tunnels_drain(struct tunnels *tunnels, uint64_t deadline_ms, void (*on_empty)(void *arg), void *arg);
 /* Cuts everything now. */
 void tunnels_cut(struct tunnels *tunnels, enum reason reason);
+
+/* The same for what came in by one listener. */
+void tunnels_cut_listener(struct tunnels *tunnels, const struct tunnel_listener *listener, enum reason reason);
+/* What may be done by this listener has changed: its tunnels are judged again at once. */
+void tunnels_judge_listener(struct tunnels *tunnels, const struct tunnel_listener *listener);
+/* False: nothing here knows the listener any more. */
+bool tunnels_has_listener(const struct tunnels *tunnels, const struct tunnel_listener *listener);
 
 size_t tunnels_open(const struct tunnels *tunnels);
 const struct tunnel_counters *tunnels_counters(const struct tunnels *tunnels);

@@ -16,11 +16,11 @@ static struct exchange *of(struct tunnel *t)
 /* ---- pieces of a body ---- */
 
 /*
- * Decodes payload of `in` into `out` and frames it anew. FEED_MORE: *out_used bytes of `in` are done with. The piece
- * begins at *out_from, since the size of a chunk is known only when its payload is there.
+ * Decodes payload of `in` into `out`, from `at` on, and frames it anew. FEED_MORE: *out_used bytes of `in` are done
+ * with. The piece begins at *out_from, since the size of a chunk is known only when its payload is there.
  */
-static enum feed take_piece(struct body *body, struct span in, bool chunked, struct buffer *out, uint32_t *out_from,
-                            size_t *out_used, bool *out_too_big)
+static enum feed take_piece_at(struct body *body, struct span in, bool chunked, struct buffer *out, size_t at,
+                               uint32_t *out_from, size_t *out_used, bool *out_too_big)
 {
     enum feed feed = FEED_MORE;
     size_t n = 0, used = 0;
@@ -29,7 +29,7 @@ static enum feed take_piece(struct body *body, struct span in, bool chunked, str
         struct span payload = {0};
         feed = body_feed(body, span_first(span_from(in, used), PIECE_BYTES - n), &step, &payload, out_too_big);
         if (payload.len > 0)
-            memcpy(out->data + FRAMING_ROOM + n, payload.data, payload.len);
+            memcpy(out->data + at + n, payload.data, payload.len);
         n += payload.len;
         used += step;
     }
@@ -38,16 +38,22 @@ static enum feed take_piece(struct body *body, struct span in, bool chunked, str
     struct outbuf line = outbuf_make(text, sizeof text);
     if (chunked && n > 0)
         body_chunk_begin(&line, n);
-    *out_from = FRAMING_ROOM - (uint32_t)line.len;
+    *out_from = (uint32_t)(at - line.len);
     memcpy(out->data + *out_from, text, line.len);
-    struct outbuf tail = outbuf_make(out->data + FRAMING_ROOM + n, FRAMING_ROOM);
+    struct outbuf tail = outbuf_make(out->data + at + n, FRAMING_ROOM);
     if (chunked && n > 0)
         body_chunk_end(&tail);
     if (chunked && feed == FEED_DONE)
         body_last_chunk(&tail);
     ASSERT(!line.overflow && !tail.overflow);
-    out->used = FRAMING_ROOM + (uint32_t)(n + tail.len);
+    out->used = (uint32_t)(at + n + tail.len);
     return feed;
+}
+
+static enum feed take_piece(struct body *body, struct span in, bool chunked, struct buffer *out, uint32_t *out_from,
+                            size_t *out_used, bool *out_too_big)
+{
+    return take_piece_at(body, in, chunked, out, FRAMING_ROOM, out_from, out_used, out_too_big);
 }
 
 /* A buffer that holds a piece; the one at hand if it is large enough and empty. */
@@ -296,6 +302,29 @@ static enum pump switch_protocols(struct tunnel *t, const struct response *respo
     return ended(tunnel_carry(t, STEP_RELAY));
 }
 
+/* What came with the head leaves with it, as far as it needs no framing and there is room: one send for a small answer.
+ * A body that is wrong is left where it is, for the piece after the head. */
+static void body_with_head(struct exchange *x)
+{
+    struct buffer *out = x->to_client;
+    size_t head = out->used, used = 0;
+    if (x->response_done || x->send_as == BODY_CHUNKED || x->from_upstream_len == 0 || out->cap < head + FRAMING_ROOM)
+        return;
+    struct span in = span_make(x->from_upstream->data, x->from_upstream_len);
+    struct body body = x->response_body;
+    uint32_t ignored = 0;
+    bool too_big = false;
+    enum feed feed = take_piece_at(&body, span_first(in, out->cap - head - FRAMING_ROOM), false, out, head, &ignored,
+                                   &used, &too_big);
+    if (feed == FEED_BAD) {
+        out->used = (uint32_t)head;
+        return;
+    }
+    x->response_body = body;
+    x->response_done = feed == FEED_DONE;
+    consume(x, used);
+}
+
 static enum pump final_head(struct tunnel *t, const struct response *response)
 {
     struct exchange *x = of(t);
@@ -317,6 +346,7 @@ static enum pump final_head(struct tunnel *t, const struct response *response)
     x->response_done =
         x->response_body.kind == BODY_NONE || (x->response_body.kind == BODY_LENGTH && x->response_body.left == 0);
     consume(x, response->head_bytes);
+    body_with_head(x);
     return PUMP_MOVED;
 }
 

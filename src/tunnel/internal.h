@@ -105,7 +105,8 @@ struct tunnel {
     const struct tunnel_listener *listener;
     struct port *client, *upstream;
     struct setup *setup;
-    struct policy *policy; /* a reference, or NULL before identity */
+    struct policy *policy;       /* a reference, or NULL before identity */
+    struct narrowing *narrowing; /* a reference, or NULL: no session, or one that narrows nothing */
     struct tunnel_who who;
     struct timer timer;
     struct run_item run;
@@ -258,6 +259,8 @@ void http_drop(struct tunnel *t);
 /* ---- step_head.c ---- */
 /* Reads once from the client into the setup's buffer, which grows to at most `max` bytes. */
 enum port_io tunnel_fill(struct tunnel *t, size_t max);
+/* Where the refusals of this client are kept for it; NULL: it is not known. */
+struct why *tunnel_why(const struct tunnel *t);
 /* Fills t->who once; REASON_NONE with a policy, else why there is none. */
 enum reason tunnel_identify(struct tunnel *t);
 enum go tunnel_over_rate(struct tunnel *t);

@@ -142,22 +142,40 @@ static void keep_facts(struct tunnel *t, const struct request *request, bool par
     s->head_only = request->method == METHOD_HEAD;
 }
 
+/* A client's own last refusals, which a TLS client in particular may not have been told: it saw an alert. */
+static size_t why_text(struct tunnel *t, char *text, size_t cap)
+{
+    struct outbuf out = outbuf_make(text, cap);
+    tunnel_identify(t);
+    if (tunnel_why(t) != NULL)
+        why_print(tunnel_why(t), &out);
+    if (out.len == 0)
+        outbuf_text(&out, "No refusal is remembered here.\n");
+    return out.len;
+}
+
 /* The two things that this program answers itself; every other path in origin form is a 404 with the same hint. */
 static enum go answer_page(struct tunnel *t, const struct request *request)
 {
     static const char help[] =
         "This is Sallyport, an egress-filtering proxy. It forwards what the policy of this sandbox allows and records\n"
         "every attempt. Point a client at it with HTTPS_PROXY (http://host:port). A refusal is the operator's policy:\n"
-        "trying another way is pointless; ask whoever runs this sandbox and give the request id of the refusal.\n";
-    static const char other[] = "Nothing is served here: this is a proxy. GET / says how to ask for access.\n";
-    bool root = request->method == METHOD_GET || request->method == METHOD_HEAD;
-    root = root && span_is(request->path, "/");
+        "trying another way is pointless; ask whoever runs this sandbox and give the request id of the refusal.\n"
+        "GET /why lists your own last refusals.\n";
+    static const char other[] =
+        "Nothing is served here: this is a proxy. GET / says how to ask for access, GET /why what was refused.\n";
+    char why[REPLY_MAX - 512];
+    bool reads = request->method == METHOD_GET || request->method == METHOD_HEAD;
+    bool root = reads && span_is(request->path, "/");
+    bool asks_why = reads && span_is(request->path, "/why");
+    struct span body = span_text(root ? help : other);
+    if (asks_why)
+        body = span_make(why, why_text(t, why, sizeof why));
     t->out = buffer_get(t->home, REPLY_MAX);
     if (t->out == NULL)
         return tunnel_turn_away(t, REASON_LIMIT);
     struct outbuf out = outbuf_make(t->out->data, t->out->cap);
-    reply_page(&out, root ? 200 : 404, "text/plain; charset=utf-8", span_text(root ? help : other),
-               request->method == METHOD_HEAD);
+    reply_page(&out, root || asks_why ? 200 : 404, "text/plain; charset=utf-8", body, request->method == METHOD_HEAD);
     t->out_bytes = t->out->data;
     t->out_len = (uint16_t)out.len;
     COUNT(t->home, pages, 1);
@@ -233,14 +251,25 @@ enum reason tunnel_identify(struct tunnel *t)
         return REASON_NONE;
     enum reason reason = hooks->identify(hooks->ctx, t->home->book, t->listener, &t->from, &t->who);
     ASSERT(t->who.tenant != NULL);
-    if (reason == REASON_NONE)
+    if (reason == REASON_NONE) {
         t->policy = policy_ref(t->who.policy);
+        t->narrowing = narrowing_ref(t->who.narrowing);
+    }
     return reason;
+}
+
+struct why *tunnel_why(const struct tunnel *t)
+{
+    if (t->policy == NULL)
+        return NULL;
+    return t->who.why != NULL ? t->who.why : &t->who.tenant->why;
 }
 
 enum go step_identify(struct tunnel *t)
 {
     enum reason reason = tunnel_identify(t);
+    if (reason == REASON_NONE && t->listener->closed)
+        reason = REASON_SESSION;
     if (reason != REASON_NONE)
         return tunnel_refuse(t, reason, STAGE_IDENTITY);
     return tunnel_step(t, STEP_LIMIT);

@@ -69,6 +69,8 @@ static void compose_answer(struct tunnel *t, const struct decision *decision)
 
 static void record_refusal(struct tunnel *t, const struct decision *decision)
 {
+    if (tunnel_why(t) != NULL)
+        why_add(tunnel_why(t), t->target.kind == TARGET_NONE ? NULL : &t->target, decision->reason, t->flow);
     bool target_stage = decision->stage <= STAGE_TARGET;
     t->final_decision = *decision;
     t->end = decision->verdict == VERDICT_DENY ? FLOW_END_REFUSED : FLOW_END_FAILED;

@@ -51,6 +51,7 @@ enum err tenant_new(struct span name, struct tenant **out)
         return ERR_NO_MEMORY;
     }
     random_bytes(&tenant->names->key, sizeof tenant->names->key);
+    why_init(&tenant->why);
     if (name.len > 0)
         memcpy(tenant->name, name.data, name.len);
     *out = tenant;
@@ -62,6 +63,7 @@ void tenant_free(struct tenant *tenant)
     if (tenant == NULL)
         return;
     free(tenant->names);
+    why_clear(&tenant->why);
     free(tenant);
 }
 

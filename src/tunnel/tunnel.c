@@ -62,6 +62,7 @@ struct question tunnel_question(const struct tunnel *t)
         .generation = book_generation(t->home->book),
         .own = t->home->o.own,
         .own_count = t->home->o.own_count,
+        .narrowing = t->narrowing,
     };
 }
 
@@ -213,6 +214,7 @@ static void tunnel_grave(void *object)
 {
     struct tunnel *t = object;
     policy_unref(t->policy);
+    narrowing_unref(t->narrowing);
     tunnel_put(t->home, t);
 }
 
@@ -278,7 +280,9 @@ void tunnel_renew(struct tunnel *t)
     t->tenant_credit = t->tenant_fds = 0;
     t->holds_tunnel = false;
     policy_unref(t->policy);
+    narrowing_unref(t->narrowing);
     t->policy = NULL;
+    t->narrowing = NULL;
     t->who = (struct tunnel_who){0};
     t->recorded = RECORDED_NOTHING;
     t->target_decision = t->final_decision = (struct decision){0};
@@ -321,10 +325,12 @@ enum go tunnel_refuse(struct tunnel *t, enum reason reason, enum stage stage)
     return tunnel_refuse_by(t, &decision);
 }
 
-/* Asks the book in force the questions that this tunnel has passed already. */
-static bool still_allowed(struct tunnel *t, struct policy *policy, struct decision *out)
+/* Asks what is in force now the questions that this tunnel has passed already. */
+static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct decision *out)
 {
+    const struct policy *policy = who->policy;
     struct question question = tunnel_question(t);
+    question.narrowing = who->narrowing;
     policy_ask_target(policy, &question, out);
     if (out->verdict != VERDICT_ALLOW)
         return false;
@@ -373,15 +379,18 @@ void tunnel_rejudge(struct tunnel *t)
         revoke(t, &decision);
         return;
     }
-    if (who.policy == t->policy)
+    if (who.policy == t->policy && who.narrowing == t->narrowing)
         return;
-    if (!still_allowed(t, who.policy, &decision)) {
+    if (!still_allowed(t, &who, &decision)) {
         revoke(t, &decision);
         return;
     }
     /* From here on it is this policy's tunnel; its target stage keeps the generation under which it was recorded. */
     struct policy *old = t->policy;
+    struct narrowing *old_narrowing = t->narrowing;
     t->policy = policy_ref(who.policy);
+    t->narrowing = narrowing_ref(who.narrowing);
     t->who = who;
     policy_unref(old);
+    narrowing_unref(old_narrowing);
 }

@@ -324,6 +324,35 @@ void tunnels_cut(struct tunnels *home, enum reason reason)
     }
 }
 
+void tunnels_cut_listener(struct tunnels *home, const struct tunnel_listener *listener, enum reason reason)
+{
+    for (struct tunnel *t = home->all, *next; t != NULL; t = next) {
+        next = t->next;
+        if (t->listener == listener)
+            cut(t, reason);
+    }
+}
+
+void tunnels_judge_listener(struct tunnels *home, const struct tunnel_listener *listener)
+{
+    for (struct tunnel *t = home->all, *next; t != NULL; t = next) {
+        next = t->next;
+        if (t->listener == listener)
+            tunnel_rejudge(t);
+    }
+}
+
+bool tunnels_has_listener(const struct tunnels *home, const struct tunnel_listener *listener)
+{
+    for (const struct tunnel *t = home->all; t != NULL; t = t->next)
+        if (t->listener == listener)
+            return true;
+    for (const struct excess_watch *watch = home->watches; watch != NULL; watch = watch->next)
+        if (watch->listener == listener)
+            return true;
+    return false;
+}
+
 size_t tunnels_open(const struct tunnels *home)
 {
     return home->open;

@@ -99,6 +99,9 @@ struct record_flow {
     X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                                       \
     X(POLICY_REMOVED, 3004, 4, "policy_removed")                                                                       \
     X(KEY_CREATED, 3004, 10, "key_created")                                                                            \
+    X(SESSION_OPENED, 3004, 1, "session_opened")                                                                       \
+    X(SESSION_CHANGED, 3004, 3, "session_changed")                                                                     \
+    X(SESSION_CLOSED, 3004, 4, "session_closed")                                                                       \
     X(SIGNER_ADOPTED, 3004, 3, "signer_adopted")
 
 enum event_kind {

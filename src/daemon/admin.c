@@ -7,6 +7,7 @@
  *   GET  /readyz    policy in force, audit log writable
  *   GET  /status    what it is doing, as JSON
  *   POST /reload    loads the policy now; the body is the reason, one line
+ *   /sessions       see session_admin.c
  */
 #include "internal.h"
 
@@ -199,7 +200,7 @@ static void on_request(struct evhttp_request *request, void *arg)
         get_status(request, daemon);
     else if (command == EVHTTP_REQ_POST && strcmp(path, "/reload") == 0)
         post_reload(request, daemon, uid);
-    else
+    else if (!sessions_request(request, daemon, path, uid))
         evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }
 

@@ -204,7 +204,7 @@ static int start(struct daemon *daemon)
         status = make_workers(daemon);
     if (status != 0)
         return status;
-    if (entrances_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
+    if (entrances_open(daemon) != ERR_NONE || sessions_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
         return EXIT_CONFIG;
     if (audit_log_start(daemon->log) != ERR_NONE) {
         log_error("the audit log cannot be written", "dir=%s", daemon->place.audit_dir);
@@ -214,6 +214,7 @@ static int start(struct daemon *daemon)
     for (unsigned i = 0; i < daemon->worker_count; i++)
         if (worker_start(&daemon->workers[i], daemon->book) != ERR_NONE)
             return 1;
+    sessions_restore(daemon);
     daemon->state = DAEMON_RUNNING;
     if (autoload_open(daemon) != ERR_NONE)
         return 1;
@@ -300,6 +301,7 @@ static int finish(struct daemon *daemon, int status)
         worker_join(&daemon->workers[i]);
         worker_free(&daemon->workers[i]);
     }
+    sessions_close(daemon);
     if (ran)
         entrances_remove(daemon);
     if (daemon->log != NULL && audit_log_stop(daemon->log) != ERR_NONE) {

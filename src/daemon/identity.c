@@ -103,8 +103,28 @@ enum err identity_prepare(struct identity *identity, const struct config *open, 
 static const struct limits *hook_limits(void *ctx, const struct book *book, const struct tunnel_listener *listener)
 {
     const struct identity *identity = ctx;
-    size_t at = roster_by_listener(book_attached(book), listener->index);
+    size_t at = ROSTER_NONE;
+    if (listener->session == NULL)
+        at = roster_by_listener(book_attached(book), listener->index);
+    else if (session_identify(listener->session, book, &at) != REASON_NONE)
+        at = ROSTER_NONE;
     return at != ROSTER_NONE ? policy_limits(book_at(book, at)) : &identity->defaults;
+}
+
+/* The socket made for a session says all: a client over it has no address. */
+static enum reason by_session(const struct identity *identity, const struct roster *roster, const struct book *book,
+                              struct session *session, struct tunnel_who *out)
+{
+    size_t at = ROSTER_NONE;
+    enum reason reason = session_identify(session, book, &at);
+    session_who(session, out);
+    out->tenant = identity->unknown;
+    if (reason != REASON_NONE)
+        return reason;
+    out->policy = book_at(book, at);
+    out->tenant = roster_tenant(roster, at);
+    out->environment = span_text(out->tenant->name);
+    return REASON_NONE;
 }
 
 /* By source address and by listener; two that name different environments are a refusal, not a choice. */
@@ -113,6 +133,8 @@ static enum reason hook_identify(void *ctx, const struct book *book, const struc
 {
     const struct identity *identity = ctx;
     const struct roster *roster = book_attached(book);
+    if (listener->session != NULL)
+        return by_session(identity, roster, book, listener->session, out);
     size_t by_source = roster_by_source(roster, &client->peer);
     size_t by_listener = roster_by_listener(roster, listener->index);
     size_t at = by_source != ROSTER_NONE ? by_source : by_listener;

@@ -12,6 +12,7 @@
  *   records.c    main's own records
  *   control.c    signals
  *   admin.c      the admin socket
+ *   session*.c   sessions, see session.h
  *   place.c      directories, accounts, limits of the process
  */
 #ifndef DAEMON_INTERNAL_H
@@ -85,6 +86,8 @@ struct worker {
     struct tunnels *tunnels;
     struct doorway *doorways; /* one a listener of the process */
     size_t doorway_count;
+    struct session *sessions; /* that it serves */
+    bool draining;
 };
 
 MUST_CHECK enum err worker_make(struct daemon *daemon, unsigned number, struct worker *out);
@@ -94,6 +97,7 @@ void worker_drain(struct worker *worker, uint64_t deadline_ms);
 void worker_cut(struct worker *worker);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);
+accept_fn worker_on_accept; /* of a struct doorway */
 
 /* ---- entrances.c ---- */
 /* Once the workers are made. What is wrong was logged. */
@@ -128,6 +132,23 @@ void autoload_arm(struct daemon *daemon, const struct files *tried);
 /* ---- control.c ---- */
 MUST_CHECK enum err control_open(struct daemon *daemon);
 void control_close(struct daemon *daemon);
+
+/* ---- session.c ---- */
+struct session;
+struct sessions;
+struct evhttp_request;
+MUST_CHECK enum err sessions_open(struct daemon *daemon);
+/* Those of the state directory, once the workers run. */
+void sessions_restore(struct daemon *daemon);
+void sessions_close(struct daemon *daemon); /* once the workers are gone */
+/* The directories below which each session has its own. */
+MUST_CHECK enum err sessions_make_dirs(const struct daemon *daemon, char *why, size_t why_cap);
+/* False: not a path of sessions. */
+bool sessions_request(struct evhttp_request *request, struct daemon *daemon, const char *path, uint32_t uid);
+/* Its worker. REASON_NONE with the index of its environment in the book. */
+enum reason session_identify(struct session *session, const struct book *book, size_t *out_at);
+void session_who(struct session *session, struct tunnel_who *out);
+void sessions_worker_stop(struct worker *worker); /* no new clients */
 
 /* ---- admin.c ---- */
 MUST_CHECK enum err admin_open(struct daemon *daemon);
@@ -166,6 +187,7 @@ struct daemon {
     struct control *control;
     struct autoload *autoload;
     struct admin *admin;
+    struct sessions *sessions;
     int exit_status;
 };
 /* Loads everything anew. True if it is in force. */

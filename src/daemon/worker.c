@@ -28,7 +28,7 @@ static void on_wake(void *arg)
     tunnels_on_durable(worker->tunnels);
 }
 
-static void on_accept(void *arg, const struct accepted *accepted)
+void worker_on_accept(void *arg, const struct accepted *accepted)
 {
     struct doorway *doorway = arg;
     struct worker *worker = doorway->worker;
@@ -104,7 +104,8 @@ static enum err open_doorways(struct worker *worker)
         if (doorway->fd < 0)
             continue;
         doorway->listener = &worker->daemon->entrances[i].listener;
-        enum err err = listener_start(worker->loop, doorway->fd, ACCEPT_BATCH, on_accept, doorway, &doorway->accepting);
+        enum err err =
+            listener_start(worker->loop, doorway->fd, ACCEPT_BATCH, worker_on_accept, doorway, &doorway->accepting);
         if (err != ERR_NONE)
             return err;
         doorway->fd = -1; /* the listener's now */
@@ -179,6 +180,7 @@ static void on_drain(struct message *message, void *owner)
         listener_stop(worker->doorways[i].accepting);
         worker->doorways[i].accepting = NULL;
     }
+    sessions_worker_stop(worker);
     tunnels_drain(worker->tunnels, m->deadline_ms, on_empty, worker);
     free(m);
 }
@@ -218,6 +220,7 @@ void worker_free(struct worker *worker)
         if (worker->doorways[i].fd >= 0)
             close(worker->doorways[i].fd);
     }
+    sessions_worker_stop(worker);
     free(worker->doorways);
     tunnels_free(worker->tunnels);
     resolver_free(worker->resolver);

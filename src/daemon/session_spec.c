@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- values ---- */
+
+/* Letters, digits, '-', '_' and '.', not first. It becomes the name of a directory. */
+static bool is_id(const char *text)
+{
+    size_t len = strlen(text);
+    return len > 0 && len <= SESSION_ID_MAX && text[0] != '.' &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.") == len;
+}
+
+static bool copy(char *out, size_t cap, const char *value)
+{
+    size_t len = strlen(value);
+    if (len >= cap)
+        return false;
+    memcpy(out, value, len + 1);
+    return true;
+}
+
+static bool read_bool(const char *value, bool *out)
+{
+    *out = strcmp(value, "true") == 0;
+    return *out || strcmp(value, "false") == 0;
+}
+
+static bool read_label(struct session_spec *spec, const char *value)
+{
+    size_t used = strlen(spec->labels);
+    const char *equals = strchr(value, '=');
+    if (equals == NULL || equals == value || strchr(value, ' ') != NULL)
+        return false;
+    int n = snprintf(spec->labels + used, sizeof spec->labels - used, "%s%s", used > 0 ? " " : "", value);
+    return n > 0 && (size_t)n < sizeof spec->labels - used;
+}
+
+static bool read_own(struct session_spec *spec, const char *key, const char *value)
+{
+    if (strcmp(key, "run_phase") == 0)
+        return read_bool(value, &spec->run_phase);
+    if (strcmp(key, "deny_all") == 0)
+        return read_bool(value, &spec->deny_all);
+    if (strcmp(key, "opened_s") == 0)
+        return text_u64(span_text(value), UINT32_MAX, &spec->opened_s) == ERR_NONE;
+    if (strcmp(key, "ends_s") == 0)
+        return text_u64(span_text(value), UINT64_MAX / 1000, &spec->ends_s) == ERR_NONE;
+    return false;
+}
+
+static bool read_id(char *out, const char *value)
+{
+    return is_id(value) && copy(out, SESSION_ID_MAX + 1, value);
+}
+
+static bool read_value(struct session_spec *spec, const char *key, const char *value)
+{
+    if (strcmp(key, "session") == 0)
+        return read_id(spec->session, value);
+    if (strcmp(key, "work") == 0)
+        return read_id(spec->work, value);
+    if (strcmp(key, "agent") == 0)
+        return read_id(spec->agent, value);
+    if (strcmp(key, "group") == 0)
+        return read_id(spec->group, value);
+    if (strcmp(key, "environment") == 0)
+        return value[0] != '\0' && copy(spec->environment, sizeof spec->environment, value);
+    if (strcmp(key, "label") == 0)
+        return read_label(spec, value);
+    if (strcmp(key, "allow_hosts") == 0) {
+        spec->has_hosts = true;
+        return copy(spec->hosts, sizeof spec->hosts, value);
+    }
+    if (strcmp(key, "no_package_managers") == 0)
+        return read_bool(value, &spec->no_package_managers);
+    if (strcmp(key, "no_mcp_servers") == 0)
+        return read_bool(value, &spec->no_mcp_servers);
+    if (strcmp(key, "now") == 0)
+        return read_bool(value, &spec->now);
+    if (strcmp(key, "ttl") == 0)
+        return text_duration_ms(span_text(value), &spec->ttl_ms) == ERR_NONE;
+    return false;
+}
+
+static bool is_printable(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text > 0x7e)
+            return false;
+    return true;
+}
+
+bool session_spec_read(struct session_spec *spec, char *text, bool from_file, char *why, size_t why_cap)
+{
+    while (*text != '\0') {
+        char *end = strchr(text, '\n');
+        char *equals = strchr(text, '=');
+        if (end == NULL || equals == NULL || equals > end) {
+            snprintf(why, why_cap, "a line is key=value and ends with a newline");
+            return false;
+        }
+        *end = *equals = '\0';
+        if (!is_printable(text) || !is_printable(equals + 1) ||
+            !(read_value(spec, text, equals + 1) || (from_file && read_own(spec, text, equals + 1)))) {
+            snprintf(why, why_cap, "%.40s: there is no such key, or its value is wrong",
+                     is_printable(text) ? text : "a line");
+            return false;
+        }
+        text = end + 1;
+    }
+    return true;
+}
+
+/* ---- its file ---- */
+
+static void line(struct outbuf *out, const char *key, const char *value)
+{
+    outbuf_text(out, key);
+    outbuf_char(out, '=');
+    outbuf_text(out, value);
+    outbuf_char(out, '\n');
+}
+
+static void line_if(struct outbuf *out, const char *key, const char *value)
+{
+    if (value[0] != '\0')
+        line(out, key, value);
+}
+
+static void write_labels(const char *labels, struct outbuf *out)
+{
+    while (*labels != '\0') {
+        size_t len = strcspn(labels, " ");
+        outbuf_text(out, "label=");
+        outbuf_bytes(out, labels, len);
+        outbuf_char(out, '\n');
+        labels += len + (labels[len] == ' ');
+    }
+}
+
+void session_spec_write(const struct session_spec *spec, struct outbuf *out)
+{
+    line(out, "session", spec->session);
+    line(out, "environment", spec->environment);
+    line_if(out, "work", spec->work);
+    line_if(out, "agent", spec->agent);
+    line_if(out, "group", spec->group);
+    if (spec->has_hosts)
+        line(out, "allow_hosts", spec->hosts);
+    line(out, "no_package_managers", spec->no_package_managers ? "true" : "false");
+    line(out, "no_mcp_servers", spec->no_mcp_servers ? "true" : "false");
+    line(out, "run_phase", spec->run_phase ? "true" : "false");
+    line(out, "deny_all", spec->deny_all ? "true" : "false");
+    outbuf_text(out, "opened_s=");
+    outbuf_u64(out, spec->opened_s);
+    outbuf_text(out, "\nends_s=");
+    outbuf_u64(out, spec->ends_s);
+    outbuf_char(out, '\n');
+    write_labels(spec->labels, out);
+}
+
+/* ---- what it means ---- */
+
+enum err session_narrowing(const struct session_spec *spec, struct narrowing **out, char *why, size_t why_cap)
+{
+    struct span hosts[NARROWING_HOSTS_MAX];
+    struct narrowing_spec narrow = {
+        .only_hosts = spec->has_hosts,
+        .hosts = hosts,
+        .no_package_managers = spec->no_package_managers || spec->run_phase,
+        .no_mcp_servers = spec->no_mcp_servers,
+        .deny_all = spec->deny_all,
+    };
+    for (const char *at = spec->hosts; *at != '\0';) {
+        size_t len = strcspn(at, ",");
+        if (narrow.host_count == NARROWING_HOSTS_MAX) {
+            snprintf(why, why_cap, "a session names at most %d hosts", NARROWING_HOSTS_MAX);
+            return ERR_TOO_BIG;
+        }
+        hosts[narrow.host_count++] = span_make(at, len);
+        at += len;
+        if (*at == ',' && *++at == '\0') {
+            snprintf(why, why_cap, "allow_hosts: a comma at the end");
+            return ERR_INVALID;
+        }
+    }
+    size_t bad = 0;
+    enum err err = narrowing_new(&narrow, &bad, out);
+    if (err == ERR_INVALID)
+        snprintf(why, why_cap, "allow_hosts: '%.*s' is neither a name, a pattern '*.name' nor an address",
+                 (int)(hosts[bad].len < 100 ? hosts[bad].len : 100), (const char *)hosts[bad].data);
+    else if (err != ERR_NONE)
+        snprintf(why, why_cap, "%s", err_text(err));
+    return err;
+}

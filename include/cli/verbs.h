@@ -18,6 +18,7 @@ int verb_health(int argc, char **argv);
 int verb_policy(int argc, char **argv);
 int verb_reload(int argc, char **argv);
 int verb_run(int argc, char **argv);
+int verb_session(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_version(int argc, char **argv);
 

@@ -3,6 +3,7 @@
 #include "cli/verbs.h"
 
 #include "base/span.h"
+#include "control.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -45,7 +46,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 /* The same place that `run` chooses when nothing is said. */
-static bool default_admin(char *out, size_t cap)
+bool control_default_admin(char *out, size_t cap)
 {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     const char *state = getenv("XDG_STATE_HOME");
@@ -116,7 +117,7 @@ static char *read_answer(int fd)
 }
 
 /* One request, one answer; prints the body. Gives the HTTP status, or 0 with a message on standard error. */
-static int ask(const char *path, const char *method, const char *what, const char *body)
+int control_ask(const char *path, const char *method, const char *what, const char *body)
 {
     int fd = connect_admin(path);
     if (fd < 0) {
@@ -150,10 +151,10 @@ static int run_with(const struct argp_option *wanted, int argc, char **argv, con
     struct control_options o = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     char path[4096];
-    if (o.admin == NULL && !default_admin(path, sizeof path))
+    if (o.admin == NULL && !control_default_admin(path, sizeof path))
         return EXIT_USAGE;
     const char *body = o.reason != NULL ? o.reason : "";
-    return ask(o.admin != NULL ? o.admin : path, method, what, body) == 200 ? 0 : 1;
+    return control_ask(o.admin != NULL ? o.admin : path, method, what, body) == 200 ? 0 : 1;
 }
 
 static int run(int argc, char **argv, const char *doc, const char *method, const char *what)

@@ -19,6 +19,7 @@ static const struct verb verbs[] = {
     {"explain", verb_explain, "one decision, the line that made it, and what would change it" },
     {"audit",   verb_audit,   "verify, read and prove the audit log"                          },
     {"env",     verb_env,     "variables and files that make clients use the proxy"           },
+    {"session", verb_session, "open, narrow and close a session with a socket of its own"     },
     {"status",  verb_status,  "what a running proxy is doing"                                 },
     {"health",  verb_health,  "is a running proxy ready"                                      },
     {"policy",  verb_policy,  "what was in force, its texts, and what changed"                },

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verb session: lines for the admin socket of a running proxy. */
+#include "cli/verbs.h"
+
+#include "control.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BODY_MAX 16384
+
+enum {
+    OPT_ENVIRONMENT = 1000,
+    OPT_SESSION,
+    OPT_WORK,
+    OPT_AGENT,
+    OPT_GROUP,
+    OPT_HOSTS,
+    OPT_NO_PACKAGES,
+    OPT_NO_MCP,
+    OPT_TTL,
+    OPT_LABEL,
+    OPT_NOW,
+    OPT_JSON,
+};
+
+static const struct argp_option options[] = {
+    {"admin",                                                      'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"environment",                                                 OPT_ENVIRONMENT, "NAME", 0, "environment, by its name or by one of its ids", 0},
+    {"session",     OPT_SESSION, "ID", 0, "id of the session: letters, digits, - _ and ., 64 at most", 0},
+    {"work",                                                            OPT_WORK, "ID", 0, "id of the piece of work, for the records", 0},
+    {"agent",OPT_AGENT, "NAME", 0, "name of the agent, for the records", 0},
+    {"group",                                                           OPT_GROUP, "GROUP", 0, "group of the sandbox; must be one of the proxy's own groups", 0},
+    {"allow-hosts",                                                           OPT_HOSTS, "A,B", 0, "nothing but these hosts, of those that the environment allows", 0},
+    {"no-package-managers",                                                    OPT_NO_PACKAGES, 0, 0, "package groups allow nothing", 0},
+    {"no-mcp-servers",                                                        OPT_NO_MCP, 0, 0, "MCP endpoints allow nothing", 0},
+    {"ttl", OPT_TTL, "TIME", 0, "close it after this time, like 30m or 8h", 0},
+    {"label",                                                            OPT_LABEL, "K=V", 0, "kept in the records, may be repeated", 0},
+    {"now",OPT_NOW, 0, 0, "close: cut what is open", 0},
+    {"json",                                                           OPT_JSON, 0, 0, "the answer is JSON in any case", 0},
+    {0                                                          },
+};
+
+static const char doc[] =
+    "Opens, narrows and closes sessions of a running proxy. A session has a directory with one socket in it: mount "
+    "that "
+    "directory, and nothing else, into the sandbox. A session can do less than its environment, never more."
+    "\vVerbs:\n"
+    "  open       --environment and --session are needed; prints its socket\n"
+    "  set        changes --allow-hosts, --no-package-managers, --no-mcp-servers, --ttl\n"
+    "  phase run  closes the package groups of a session for good\n"
+    "  close      no new connections; --now cuts its tunnels\n"
+    "  deny-all   of --session, of --environment, or of all: cuts tunnels, refuses everything\n"
+    "  list, show\n\n"
+    "Example:\n"
+    "  sallyport session open --environment invoices --session s-17 --ttl 8h --allow-hosts "
+    "api.example.com,*.example.org\n"
+    "  sallyport session phase run --session s-17\n"
+    "  sallyport session close --session s-17 --now";
+
+struct session_options {
+    const char *admin;
+    const char *words[3];
+    size_t word_count;
+    bool has_session;
+    char body[BODY_MAX];
+    size_t len;
+};
+
+static void add_line(struct argp_state *state, const char *key, const char *value)
+{
+    struct session_options *o = state->input;
+    if (strpbrk(value, "\r\n") != NULL)
+        argp_error(state, "a value is one line");
+    int n = snprintf(o->body + o->len, sizeof o->body - o->len, "%s=%s\n", key, value);
+    if (n < 0 || (size_t)n >= sizeof o->body - o->len)
+        argp_error(state, "more is said than fits %d bytes", BODY_MAX);
+    o->len += (size_t)n;
+}
+
+static const char *key_of(int key)
+{
+    switch (key) {
+    case OPT_ENVIRONMENT:
+        return "environment";
+    case OPT_SESSION:
+        return "session";
+    case OPT_WORK:
+        return "work";
+    case OPT_AGENT:
+        return "agent";
+    case OPT_GROUP:
+        return "group";
+    case OPT_HOSTS:
+        return "allow_hosts";
+    case OPT_NO_PACKAGES:
+        return "no_package_managers";
+    case OPT_NO_MCP:
+        return "no_mcp_servers";
+    case OPT_TTL:
+        return "ttl";
+    case OPT_LABEL:
+        return "label";
+    case OPT_NOW:
+        return "now";
+    default:
+        return NULL;
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct session_options *o = state->input;
+    if (key == OPT_JSON)
+        return 0;
+    if (key == 'a') {
+        if (strncmp(arg, "unix:", 5) != 0 || arg[5] == '\0')
+            argp_error(state, "--admin wants unix:PATH, not '%s'", arg);
+        o->admin = arg + 5;
+        return 0;
+    }
+    if (key == ARGP_KEY_ARG) {
+        if (o->word_count == 2)
+            argp_error(state, "unexpected '%s'", arg);
+        o->words[o->word_count++] = arg;
+        return 0;
+    }
+    if (key_of(key) == NULL)
+        return ARGP_ERR_UNKNOWN;
+    o->has_session = o->has_session || key == OPT_SESSION;
+    add_line(state, key_of(key), arg != NULL ? arg : "true");
+    return 0;
+}
+
+static const struct {
+    const char *word, *second; /* of the command line */
+    const char *method, *path;
+    bool needs_session;
+} verbs[] = {
+    {"open",     NULL,  "POST", "/sessions",           true },
+    {"set",      NULL,  "POST", "/sessions/set",       true },
+    {"phase",    "run", "POST", "/sessions/phase-run", true },
+    {"show",     NULL,  "POST", "/sessions/show",      true },
+    {"close",    NULL,  "POST", "/sessions/close",     true },
+    {"deny-all", NULL,  "POST", "/sessions/deny-all",  false},
+    {"list",     NULL,  "GET",  "/sessions",           false},
+};
+
+static bool is_verb(size_t index, const struct session_options *o)
+{
+    if (o->word_count == 0 || strcmp(o->words[0], verbs[index].word) != 0)
+        return false;
+    if (verbs[index].second == NULL)
+        return o->word_count == 1;
+    return o->word_count == 2 && strcmp(o->words[1], verbs[index].second) == 0;
+}
+
+int verb_session(int argc, char **argv)
+{
+    static const struct argp argp = {options, parse, "open|set|phase run|close|list|show|deny-all", doc, NULL,
+                                     NULL,    NULL};
+    struct session_options *o = calloc(1, sizeof *o);
+    char path[4096];
+    if (o == NULL)
+        return 1;
+    argp_parse(&argp, argc, argv, 0, NULL, o);
+    size_t verb = 0;
+    while (verb < sizeof verbs / sizeof verbs[0] && !is_verb(verb, o))
+        verb++;
+    int status = EXIT_USAGE;
+    if (verb == sizeof verbs / sizeof verbs[0])
+        fputs("sallyport session: say one of open, set, phase run, close, list, show, deny-all\n", stderr);
+    else if (verbs[verb].needs_session && !o->has_session)
+        fprintf(stderr, "sallyport session %s: --session is needed\n", verbs[verb].word);
+    else if (o->admin != NULL || control_default_admin(path, sizeof path))
+        status = control_ask(o->admin != NULL ? o->admin : path, verbs[verb].method, verbs[verb].path, o->body) == 200
+                     ? 0
+                     : 1;
+    free(o);
+    return status;
+}

@@ -4,6 +4,13 @@
 
 #define PATTERNS_MAX 256
 
+static void refuse_pattern(struct loader *l, struct node *item, size_t offset, const char *why)
+{
+    struct finding *f =
+        load_error(l, item, "pattern", "the regular expression is not usable, at its byte %zu: %s", offset, why);
+    diag_fix(f, "write an expression over the whole name in single quotes, for instance 'api-[0-9]+\\.example\\.com'");
+}
+
 static uint32_t load_list(struct loader *l, struct node *list, struct placed_pattern **out)
 {
     if (list == NULL)
@@ -25,7 +32,7 @@ static uint32_t load_list(struct loader *l, struct node *list, struct placed_pat
         else if (err == ERR_NO_MEMORY)
             l->memory = true;
         else
-            load_error(l, item, "pattern", "the regular expression is not usable, at its byte %zu: %s", offset, why);
+            refuse_pattern(l, item, offset, why);
     }
     *out = patterns;
     return count;

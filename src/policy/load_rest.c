@@ -64,7 +64,8 @@ static void load_ids(struct loader *l)
         if (item->bad)
             continue;
         if (item->text.len == 0 || item->text.len > 128)
-            load_error(l, item, "environment_ids", "an id has 1 to 128 bytes");
+            diag_fix(load_error(l, item, "environment_ids", "an id has 1 to 128 bytes"),
+                     "write the vendor's id of this environment, for instance env_01ABC");
         else
             p->environment_ids.at[p->environment_ids.count++] = arena_copy(&p->arena, item->text);
     }

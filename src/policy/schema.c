@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema.h"
 
+#include "base/outbuf.h"
 #include "base/text.h"
 #include "policy/limits.h"
 
@@ -122,6 +123,26 @@ static const char *elsewhere(const struct checker *c, struct span word)
     return NULL;
 }
 
+/* Nothing is near: the keys that there are. */
+static void list_keys(const struct checker *c, struct finding *f, const char *path)
+{
+    char words[448];
+    struct outbuf o = outbuf_make(words, sizeof words);
+    size_t count;
+    const struct key_row *rows = c->kind->rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        struct span name = child_name(rows[i].path, path);
+        if (name.len == 0 || name.len + 2 > sizeof words - o.len)
+            continue;
+        outbuf_text(&o, o.len > 0 ? ", " : "");
+        outbuf_span(&o, name);
+    }
+    if (o.len > 0)
+        diag_fix(f, "remove it; the keys here are: %.*s", (int)o.len, words);
+    else
+        diag_fix(f, "remove it; the manual lists the limits");
+}
+
 static void advise(const struct checker *c, struct finding *f, struct span key, const char *path)
 {
     struct span near = nearest_key(c, key, path);
@@ -134,6 +155,8 @@ static void advise(const struct checker *c, struct finding *f, struct span key, 
         diag_fix(f, "%s.share is not supported yet: remove it", path);
     else if (other != NULL)
         diag_fix(f, "this key belongs to %.*s", (int)(strrchr(other, '.') - other), other);
+    else if (f != NULL && f->severity == SEVERITY_ERROR)
+        list_keys(c, f, path);
 }
 
 /* ---- one value ---- */

@@ -19,6 +19,7 @@ int verb_policy(int argc, char **argv);
 int verb_reload(int argc, char **argv);
 int verb_run(int argc, char **argv);
 int verb_session(int argc, char **argv);
+int verb_schema(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_version(int argc, char **argv);
 

@@ -221,13 +221,15 @@ static void tunnel_grave(void *object)
 static struct decision own_decision(const struct tunnel *t, enum reason reason, enum stage stage)
 {
     bool refused = stage < STAGE_RESOLVE || reason_row(reason)->severity >= 3;
+    /* What ended without a refusal ended under the rule that had allowed it. */
+    struct rule_ref rule = {.kind = stage == STAGE_SYNTAX ? RULE_SYNTAX : RULE_LIMIT};
+    if (!refused)
+        rule = t->target_decision.rule;
     return (struct decision){
         .verdict = refused ? VERDICT_DENY : VERDICT_ALLOW,
         .reason = reason,
         .stage = stage,
-        .rule = {.kind = stage == STAGE_SYNTAX              ? RULE_SYNTAX
-                         : stage == STAGE_RELAY && !refused ? RULE_DEFAULT
-                                                            : RULE_LIMIT},
+        .rule = rule,
         .generation = book_generation(t->home->book),
     };
 }

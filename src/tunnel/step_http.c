@@ -86,7 +86,8 @@ bool http_may_reuse(struct tunnel *t)
     policy_ask_address(t->policy, &question, &t->dialled, 1, &admitted, &decision, NULL);
     uint8_t byte;
     size_t n = 0;
-    bool quiet = !t->upstream->readable || port_recv(t->upstream, &byte, 1, &n) == PORT_AGAIN;
+    /* Asked of the kernel, whatever the last event said: an end may have come whose edge has not. */
+    bool quiet = port_recv(t->upstream, &byte, 1, &n) == PORT_AGAIN;
     if (quiet && decision.verdict == VERDICT_ALLOW && t->upstream_generation == question.generation)
         return true;
     http_close_upstream(t);

@@ -48,6 +48,11 @@ enum err flows_put(struct flows *f, const uint8_t id[static FLOW_ID_BYTES], uint
     return ERR_NONE;
 }
 
+bool flows_has(const struct flows *f, const uint8_t id[static FLOW_ID_BYTES])
+{
+    return f->count > 0 && f->rows[find(f, id)].used;
+}
+
 bool flows_take(struct flows *f, const uint8_t id[static FLOW_ID_BYTES])
 {
     if (f->count == 0)

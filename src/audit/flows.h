@@ -19,6 +19,7 @@ struct flows {
 
 MUST_CHECK enum err flows_put(struct flows *f, const uint8_t id[static FLOW_ID_BYTES], uint64_t index,
                               uint32_t session);
+bool flows_has(const struct flows *f, const uint8_t id[static FLOW_ID_BYTES]);
 bool flows_take(struct flows *f, const uint8_t id[static FLOW_ID_BYTES]); /* false: it was not there */
 void flows_free(struct flows *f);
 

@@ -3,6 +3,7 @@
 #include "cli/verbs.h"
 
 #include "audit_tail.h"
+#include "audit_verbs.h"
 
 #include "audit/reader.h"
 #include "audit/verify.h"
@@ -147,14 +148,14 @@ static void print_report_json(struct verify_report *r)
 }
 
 /* A key line has plus signs; anything else is a file that holds one. */
-static const char *key_line(const char *given, char *buffer, size_t cap)
+const char *audit_key_line(const char *given, char *buffer, size_t cap)
 {
     if (given == NULL || strchr(given, '+') != NULL)
         return given;
     FILE *file = fopen(given, "re");
     buffer[0] = '\0';
     if (file == NULL || fgets(buffer, (int)cap, file) == NULL)
-        fprintf(stderr, "sallyport audit verify: %s cannot be read\n", given);
+        fprintf(stderr, "sallyport audit: %s cannot be read\n", given);
     if (file != NULL)
         fclose(file);
     buffer[strcspn(buffer, "\r\n")] = '\0';
@@ -190,7 +191,7 @@ static int verify(int argc, char **argv)
     bool show = !args.quiet && !args.json && isatty(STDERR_FILENO);
     struct verify_options todo = {
         .dir = args.dir,
-        .vkey = key_line(args.key, line, sizeof line),
+        .vkey = audit_key_line(args.key, line, sizeof line),
         .pinned = args.pinned,
         .progress = show ? progress : NULL,
     };
@@ -305,16 +306,21 @@ struct sub_verb {
 };
 
 static const struct sub_verb sub_verbs[] = {
-    {"verify", verify, "is the log whole and unchanged, and what of that is proven"},
-    {"tail",   tail,   "the records, a line each, or as they stand in the log"     },
-    {"status", status, "size, signatures and holder of a log"                      },
+    {"verify",     verify,                "is the log whole and unchanged, and what of that is proven"       },
+    {"tail",       tail,                  "the records, a line each, or as they stand in the log"            },
+    {"query",      audit_verb_query,      "the records of an environment, session, host, verdict, rule, time"},
+    {"export",     audit_verb_export,     "the same, each with its place in the log and its leaf hash"       },
+    {"prove",      audit_verb_prove,      "proof of an entry, or everything of one environment, to hand on"  },
+    {"checkpoint", audit_verb_checkpoint, "the newest signed tree head, to be kept elsewhere"                },
+    {"tiles",      audit_verb_tiles,      "the signed tree as plain C2SP files for other programs"           },
+    {"status",     status,                "size, signatures and holder of a log"                             },
 };
 
 static void usage(FILE *out)
 {
     fputs("Usage: sallyport audit VERB [OPTION...] DIR\n\n", out);
     for (size_t i = 0; i < sizeof sub_verbs / sizeof sub_verbs[0]; i++)
-        fprintf(out, "  %-8s %s\n", sub_verbs[i].name, sub_verbs[i].sentence);
+        fprintf(out, "  %-10s %s\n", sub_verbs[i].name, sub_verbs[i].sentence);
     fputs("\nExample:\n  sallyport audit verify /var/lib/sallyport/audit\n", out);
 }
 

@@ -78,7 +78,7 @@ static void put_flow(json_t *record, json_t *metadata, json_t *unmapped)
         printf(" %lld times", (long long)json_integer_value(count));
 }
 
-static void print_human(uint64_t index, struct span leaf)
+void audit_print(uint64_t index, struct span leaf)
 {
     json_error_t error;
     json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, &error);
@@ -123,7 +123,7 @@ int audit_tail(const char *dir, uint64_t from, bool json, bool follow)
             fwrite(leaf.data, 1, leaf.len, stdout);
             putchar('\n');
         } else if (err == ERR_NONE) {
-            print_human(index, leaf);
+            audit_print(index, leaf);
         } else if (err != ERR_AGAIN || !follow) {
             break;
         } else {

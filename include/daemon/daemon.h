@@ -38,6 +38,10 @@ struct daemon_options {
     int ready_fd; /* -1: none */
 };
 
+/* Reads what a service manager says in the environment (systemd's LISTEN_FDS, NOTIFY_SOCKET, WATCHDOG_USEC): before it is
+ * cleared. A listener whose address one of its sockets has takes that socket. */
+void supervisor_read_environment(void);
+
 /* Runs until drained. Gives the exit status: 0 drained and ended, 1 failed, 2, 3, 4 the audit log refused to start
  * (tampering, locked, rollback), 78 wrong configuration. */
 int daemon_run(const struct daemon_options *options);

@@ -209,6 +209,7 @@ int verb_run(int argc, char **argv)
     static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     static struct daemon_options o = {.ready_fd = -1, .drain_ms = DRAIN_MS};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
+    supervisor_read_environment();
     clear_environment();
     return daemon_run(&o);
 }

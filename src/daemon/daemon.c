@@ -219,10 +219,19 @@ static int start(struct daemon *daemon)
     if (autoload_open(daemon) != ERR_NONE)
         return 1;
     say_ready(daemon);
+    supervisor_watch(daemon->loop);
+    supervisor_say("READY=1");
     return 0;
 }
 
 /* ---- while it runs ---- */
+
+static void say_reloading(void)
+{
+    char text[64];
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_mono_ns() / 1000));
+    supervisor_say(text);
+}
 
 bool daemon_reload(struct daemon *daemon, const struct load_cause *cause)
 {
@@ -231,6 +240,7 @@ bool daemon_reload(struct daemon *daemon, const struct load_cause *cause)
         log_warn("not reloaded: the program is stopping", "who=%s", cause->who);
         return false;
     }
+    say_reloading();
     enum err err = load_config(daemon, &load);
     if (err == ERR_NONE)
         err = load_book(daemon, &load);
@@ -240,6 +250,7 @@ bool daemon_reload(struct daemon *daemon, const struct load_cause *cause)
         load_refuse(daemon, &load);
     autoload_arm(daemon, &load.files);
     load_clear(daemon, &load);
+    supervisor_say("READY=1");
     return err == ERR_NONE;
 }
 
@@ -249,6 +260,7 @@ void daemon_stop(struct daemon *daemon)
     case DAEMON_STARTING:
     case DAEMON_RUNNING:
         daemon->state = DAEMON_DRAINING;
+        supervisor_say("STOPPING=1");
         log_info("draining", "deadline_s=%llu", (unsigned long long)(daemon->config->drain_ms / 1000));
         for (unsigned i = 0; i < daemon->worker_count; i++)
             worker_drain(&daemon->workers[i], clock_mono_ns() / 1000000 + daemon->config->drain_ms);
@@ -301,6 +313,7 @@ static int finish(struct daemon *daemon, int status)
         worker_join(&daemon->workers[i]);
         worker_free(&daemon->workers[i]);
     }
+    supervisor_unwatch();
     sessions_close(daemon);
     if (ran)
         entrances_remove(daemon);

@@ -85,12 +85,17 @@ static bool is_taken(const struct config_listener *listen)
 static enum err open_tcp(struct daemon *daemon, size_t index, const struct config_listener *listen)
 {
     uint16_t port = listen->port;
-    if (is_taken(listen)) {
+    /* One worker's: the option by which several share a port was the service manager's to set. */
+    int inherited = supervisor_take_tcp(&listen->addr, port);
+    if (inherited >= 0) {
+        daemon->workers[index % daemon->worker_count].doorways[index].fd = inherited;
+        daemon->entrances[index].inherited = true;
+    } else if (is_taken(listen)) {
         name_listener(daemon, index, listen, port);
         log_error("cannot listen", "on=%s why=%s", daemon->entrances[index].name, strerror(EADDRINUSE));
         return ERR_EXISTS;
     }
-    for (unsigned w = 0; w < daemon->worker_count; w++) {
+    for (unsigned w = 0; inherited < 0 && w < daemon->worker_count; w++) {
         enum err err = listen_tcp(&listen->addr, port, &daemon->workers[w].doorways[index].fd, &port);
         if (err != ERR_NONE) {
             int error = errno;
@@ -138,6 +143,12 @@ static enum err open_unix(struct daemon *daemon, size_t index, const struct conf
 {
     char why[256] = "";
     int *fd = &daemon->workers[index % daemon->worker_count].doorways[index].fd;
+    *fd = supervisor_take_unix(listen->path);
+    if (*fd >= 0) {
+        daemon->entrances[index].inherited = true;
+        name_listener(daemon, index, listen, 0);
+        return ERR_NONE;
+    }
     enum err err = listen_unix(listen->path, listen->mode, fd, why, sizeof why);
     if (err == ERR_NONE && !give_away(listen, why, sizeof why))
         err = ERR_DENIED;
@@ -160,12 +171,16 @@ enum err entrances_open(struct daemon *daemon)
         if (err != ERR_NONE)
             return err;
     }
+    if (supervisor_untaken() > 0) {
+        log_error("the service manager has opened sockets that no listener names", "count=%zu", supervisor_untaken());
+        return ERR_INVALID;
+    }
     return ERR_NONE;
 }
 
 void entrances_remove(const struct daemon *daemon)
 {
     for (size_t i = 0; i < daemon->config->listener_count; i++)
-        if (daemon->config->listeners[i].is_unix)
+        if (daemon->config->listeners[i].is_unix && !daemon->entrances[i].inherited)
             unlink(daemon->config->listeners[i].path);
 }

@@ -13,6 +13,7 @@
  *   control.c    signals
  *   admin.c      the admin socket
  *   session*.c   sessions, see session.h
+ *   supervisor.c what the service manager gives and is told
  *   place.c      directories, accounts, limits of the process
  */
 #ifndef DAEMON_INTERNAL_H
@@ -133,6 +134,15 @@ void autoload_arm(struct daemon *daemon, const struct files *tried);
 MUST_CHECK enum err control_open(struct daemon *daemon);
 void control_close(struct daemon *daemon);
 
+/* ---- supervisor.c ---- */
+/* A socket of this address that was opened for us, -1 if there is none. It outlives us: its file stays. */
+int supervisor_take_unix(const char *path);
+int supervisor_take_tcp(const struct ipaddr *addr, uint16_t port);
+size_t supervisor_untaken(void); /* that no listener has asked for */
+void supervisor_say(const char *text);
+void supervisor_watch(struct loop *loop);
+void supervisor_unwatch(void);
+
 /* ---- session.c ---- */
 struct session;
 struct sessions;
@@ -159,6 +169,7 @@ void admin_close(struct daemon *daemon);
 struct entrance {
     struct tunnel_listener listener;
     char name[160];
+    bool inherited; /* from the service manager */
 };
 
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_CUTTING };

@@ -97,6 +97,9 @@ void worker_swap(struct worker *worker, struct book *book);
 void worker_drain(struct worker *worker, uint64_t deadline_ms);
 void worker_cut(struct worker *worker);
 void worker_join(struct worker *worker);
+/* Gives back what it owns but its loop; every thread has ended. What its last tunnels left is sealed here. */
+void worker_stop(struct worker *worker);
+/* Its loop; the log has ended. */
 void worker_free(struct worker *worker);
 accept_fn worker_on_accept; /* of a struct doorway */
 

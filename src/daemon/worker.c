@@ -213,7 +213,7 @@ void worker_join(struct worker *worker)
     worker->started = false;
 }
 
-void worker_free(struct worker *worker)
+void worker_stop(struct worker *worker)
 {
     for (size_t i = 0; i < worker->doorway_count; i++) {
         listener_stop(worker->doorways[i].accepting);
@@ -225,5 +225,9 @@ void worker_free(struct worker *worker)
     tunnels_free(worker->tunnels);
     resolver_free(worker->resolver);
     relay_pool_free(worker->pool);
+}
+
+void worker_free(struct worker *worker)
+{
     loop_free(worker->loop);
 }

@@ -307,12 +307,14 @@ static int finish(struct daemon *daemon, int status)
     bool ran = daemon->state != DAEMON_STARTING;
     admin_close(daemon);
     autoload_close(daemon);
-    for (unsigned i = 0; daemon->workers != NULL && i < daemon->worker_count; i++) {
-        if (status != 0 && daemon->workers[i].started)
+    unsigned workers = daemon->workers != NULL ? daemon->worker_count : 0;
+    for (unsigned i = 0; status != 0 && i < workers; i++)
+        if (daemon->workers[i].started)
             worker_drain(&daemon->workers[i], 0); /* a later one did not start */
+    for (unsigned i = 0; i < workers; i++)
         worker_join(&daemon->workers[i]);
-        worker_free(&daemon->workers[i]);
-    }
+    for (unsigned i = 0; i < workers; i++)
+        worker_stop(&daemon->workers[i]);
     supervisor_unwatch();
     sessions_close(daemon);
     if (ran)
@@ -321,6 +323,9 @@ static int finish(struct daemon *daemon, int status)
         log_error("the audit log could not be closed durably", "dir=%s", daemon->place.audit_dir);
         status = 1;
     }
+    /* Not before: the log's writer wakes the loops of those that wait for it. */
+    for (unsigned i = 0; i < workers; i++)
+        worker_free(&daemon->workers[i]);
     signer_close(daemon->place.signer);
     book_unref(daemon->book);
     identity_free(daemon->identity);

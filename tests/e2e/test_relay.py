@@ -752,7 +752,7 @@ def test_a_socket_that_this_uid_may_not_use(world):
 
 
 def test_the_program_is_static_and_small(world):
-    if b"__asan_init" in pathlib.Path(world.binary).read_bytes():
+    if any(mark in pathlib.Path(world.binary).read_bytes() for mark in (b"__asan_init", b"__tsan_init")):
         pytest.skip("a sanitizer cannot be linked statically")
     header = subprocess.run(["readelf", "--wide", "--program-headers", "--dynamic", world.binary], capture_output=True,
                             text=True).stdout

@@ -174,7 +174,9 @@ struct tunnels {
     size_t entropy_left;
     struct run_item judge; /* re-judging after a swap */
     struct tunnel *judge_next;
-    struct buffer *turned_away[3]; /* ready answers, see tunnel_turn_away() */
+    struct buffer *turned_away[3];  /* ready answers, see tunnel_turn_away() */
+    uint8_t established_bytes[128]; /* the 200 to a CONNECT */
+    struct outbuf established;
     struct excess_watch *watches;
     struct timer drain_timer, gate_timer;
     bool draining, paused;

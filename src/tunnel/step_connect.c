@@ -156,17 +156,11 @@ enum send_state { SEND_DONE, SEND_WAIT, SEND_GONE };
 
 static enum send_state send_established(struct tunnel *t)
 {
-    static uint8_t text[128];
-    static size_t len;
-    if (len == 0) {
-        /* The same bytes whoever fills them first. */
-        struct outbuf out = outbuf_make(text, sizeof text);
-        reply_established(&out);
-        len = out.len;
-    }
+    const struct span text = outbuf_written(&t->home->established);
+    const size_t len = text.len;
     while (t->out_sent < len) {
         size_t n = 0;
-        enum port_io io = port_send(t->client, text + t->out_sent, len - t->out_sent, &n);
+        enum port_io io = port_send(t->client, text.data + t->out_sent, len - t->out_sent, &n);
         if (io == PORT_AGAIN)
             return SEND_WAIT;
         if (io != PORT_OK)

@@ -166,6 +166,8 @@ void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample)
 /* Answers for connections that have no attempt: made once, sent as they are. */
 static enum err make_turned_away(struct tunnels *home)
 {
+    home->established = outbuf_make(home->established_bytes, sizeof home->established_bytes);
+    reply_established(&home->established);
     static const enum reason reasons[] = {REASON_AUDIT, REASON_RATE, REASON_LIMIT};
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
         struct buffer *buffer = buffer_get(home, REPLY_MAX);

@@ -2,6 +2,7 @@
 /* explain: one decision, the line that made it, and what would change it. */
 #include "cli/verbs.h"
 
+#include "explain_log.h"
 #include "findings.h"
 #include "policy/policy.h"
 
@@ -20,6 +21,7 @@ enum {
     OPT_NO_TLS,
     OPT_SILENT,
     OPT_OWN,
+    OPT_AUDIT_DIR,
     OPT_JSON,
 };
 
@@ -27,7 +29,8 @@ enum {
 #define OWN_MAX        16
 
 struct explain {
-    const char *policy_path, *egress_path, *host;
+    const char *policy_path, *egress_path, *host, *audit_dir;
+    const char *request; /* the id of one that the log holds */
     enum door door;
     enum method method;
     struct ipaddr addresses[ADMITTED_MAX];
@@ -47,29 +50,31 @@ struct answer {
 };
 
 static const struct argp_option options[] = {
-    {"policy",                             OPT_POLICY, "FILE", 0, "environment file (required)", 0},
-    {"egress",                              OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"via",       OPT_VIA, "DOOR", 0, "connect, http or socks5 (connect)", 0},
-    {"method",                                    OPT_METHOD, "METHOD", 0, "method of a plain HTTP request (GET)", 0},
+    {"policy",                                           OPT_POLICY, "FILE", 0, "environment file (required without --audit-dir)", 0},
+    {"egress",                                            OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
+    {"via", OPT_VIA, "DOOR", 0, "connect, http or socks5 (connect)", 0},
+    {"method",                                                  OPT_METHOD, "METHOD", 0, "method of a plain HTTP request (GET)", 0},
     {"address",OPT_ADDRESS, "ADDR", 0, "what the name resolves to, may be repeated; nothing is resolved", 0},
-    {"sni",                                   OPT_SNI, "NAME", 0, "the TLS hello names this host", 0},
-    {"no-sni",                                   OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
-    {"ech",                                OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
-    {"no-tls",                              OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
-    {"silent", OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
-    {"own",                                    OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
-    {"json",OPT_JSON, 0, 0, "as one JSON object", 0},
-    {0                                  },
+    {"sni",                                                 OPT_SNI, "NAME", 0, "the TLS hello names this host", 0},
+    {"no-sni",                                                 OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
+    {"ech",                                              OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
+    {"no-tls",                                            OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
+    {"silent",               OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
+    {"own",                                                  OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
+    {"audit-dir",OPT_AUDIT_DIR, "DIR", 0, "HOST is a request id: what this log says of it, asked again", 0},
+    {"json",                                                 OPT_JSON, 0, 0, "as one JSON object", 0},
+    {0                                                },
 };
 
 static const char doc[] =
     "Asks a policy about one target and prints the verdict, the rule with file and line, and for a refusal the "
     "smallest lines that would open it. Without --address the addresses are not judged, without a TLS option the hello "
-    "is not."
+    "is not. With --audit-dir a request that was answered is asked again, of the policy then in force or of --policy."
     "\vExample:\n"
     "  sallyport explain --policy policies/invoice-env.yaml pypi.org\n"
     "  sallyport explain --policy policies/invoice-env.yaml --address 10.20.3.7 mcp.internal.example.com:443\n"
-    "  sallyport explain --policy policies/tightest.yaml --via http example.com:80\n\n"
+    "  sallyport explain --policy policies/tightest.yaml --via http example.com:80\n"
+    "  sallyport explain --audit-dir audit 15e37af35ca1cf5ff5ef4fbcd7de3745\n\n"
     "Exit status: 0 allowed, 1 denied, 2 could not be decided, 64 wrong usage.";
 
 static const char *const door_words[] = {
@@ -155,7 +160,7 @@ static void check_use(const struct explain *e, struct argp_state *state)
 {
     if (e->host == NULL)
         argp_error(state, "name a HOST or HOST:PORT");
-    if (e->policy_path == NULL)
+    if (e->policy_path == NULL && e->audit_dir == NULL)
         argp_error(state, "--policy FILE is required");
     if (e->has_sni && e->no_sni)
         argp_error(state, "--sni and --no-sni exclude each other");
@@ -179,6 +184,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_ADDRESS:
         add_address(e, arg, state);
+        return 0;
+    case OPT_AUDIT_DIR:
+        e->audit_dir = arg;
         return 0;
     case OPT_OWN:
         add_own(e, arg, state);
@@ -303,6 +311,8 @@ static void json_answer(const struct explain *e, const struct target *target, co
     struct rule rule;
     policy_rule(policy, a->decision.rule, &rule);
     json_open(&j, '{');
+    if (e->request != NULL)
+        json_key_text(&j, "request_id", e->request);
     json_key_text(&j, "verdict", a->decision.verdict == VERDICT_ALLOW ? "allow" : "deny");
     json_key_text(&j, "reason", reason_row(a->decision.reason)->name);
     json_key_text(&j, "stage", stage_text(a->decision.stage));
@@ -379,19 +389,66 @@ static void complete(struct explain *e)
     }
 }
 
+/* ---- a request of the log ---- */
+
+static void take_logged(struct explain *e, const struct logged *logged)
+{
+    e->request = e->host;
+    e->host = logged->target;
+    for (size_t i = 0; i < sizeof door_words / sizeof door_words[0]; i++)
+        if (strcmp(logged->door, door_words[i]) == 0)
+            e->door = (enum door)i;
+    if (logged->method[0] != '\0' && is_http(e->door))
+        set_method(e, logged->method);
+    memcpy(e->addresses, logged->answers, sizeof e->addresses);
+    e->address_count = logged->answer_count;
+    e->asks_hello = logged->has_hello;
+    e->first = logged->first;
+    e->hello.ech = logged->ech;
+    e->no_sni = hostname_parse(span_text(logged->sni), &e->hello.name) != ERR_NONE;
+    e->has_sni = !e->no_sni;
+    e->hello.sni = e->no_sni ? SNI_NONE : SNI_PRESENT;
+    if (!e->json)
+        printf("RECORDED  %s by %s at stage %s, policy %.16s…\n", logged->reason, logged->rule, logged->stage,
+               logged->policy_id);
+}
+
+static enum err open_logged(struct explain *e, struct logged *logged, struct diag *diag, struct policy **out)
+{
+    enum err err = logged_find(e->audit_dir, e->host, logged);
+    if (err != ERR_NONE) {
+        fprintf(stderr, "sallyport: no request '%s' in %s: %s\n", e->host, e->audit_dir, err_text(err));
+        return err;
+    }
+    take_logged(e, logged);
+    if (e->policy_path != NULL)
+        return ERR_NONE; /* asked of another policy */
+    err = logged_policy(e->audit_dir, logged, diag, out);
+    if (err != ERR_NONE)
+        fprintf(stderr, "sallyport: the policy %s cannot be had: %s\n", logged->policy_id, err_text(err));
+    else if (strcmp(policy_id(*out), logged->policy_id) != 0)
+        fputs("sallyport: lists or agent files of that policy have changed since\n", stderr);
+    return err;
+}
+
 int verb_explain(int argc, char **argv)
 {
-    static const struct argp argp = {options, parse, "HOST[:PORT]", doc, NULL, NULL, NULL};
+    static const struct argp argp = {options, parse, "HOST[:PORT]|REQUEST-ID", doc, NULL, NULL, NULL};
     struct explain e = {.first = FIRST_HELLO};
+    struct logged logged;
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &e);
-    complete(&e);
-    const struct policy_sources sources = {.path = e.policy_path, .egress_path = e.egress_path};
     struct diag diag;
     struct policy *policy = NULL;
     int status = EXIT_UNDECIDED;
     diag_init(&diag);
-    if (policy_load(&sources, &diag, &policy) == ERR_NONE)
+    enum err err = e.audit_dir != NULL ? open_logged(&e, &logged, &diag, &policy) : ERR_NONE;
+    complete(&e);
+    if (err == ERR_NONE && policy == NULL) {
+        const struct policy_sources sources = {.path = e.policy_path, .egress_path = e.egress_path};
+        err = policy_load(&sources, &diag, &policy);
+    }
+    if (err == ERR_NONE)
         status = answer(&e, policy);
     else
         findings_print(&diag, stderr);

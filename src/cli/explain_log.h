@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* explain_log: one request of an audit log as a question that can be asked again, and the policy that it met. */
+#ifndef CLI_EXPLAIN_LOG_H
+#define CLI_EXPLAIN_LOG_H
+
+#include "policy/policy.h"
+
+struct logged {
+    char target[TARGET_TEXT_MAX]; /* as a client writes it */
+    char door[16], method[16];
+    char sni[HOSTNAME_MAX + 1]; /* empty: the hello named none */
+    struct ipaddr answers[ADMITTED_MAX];
+    size_t answer_count;
+    bool has_hello, ech;
+    enum first_bytes first;
+    char policy_id[POLICY_ID_TEXT + 1]; /* empty: no policy was asked */
+    char verdict[8], reason[48], rule[96], stage[16];
+};
+
+/* The last word of the log about this request id (with or without hyphens). ERR_NOT_FOUND; ERR_INVALID: no id. */
+MUST_CHECK enum err logged_find(const char *dir, const char *request, struct logged *out);
+
+/* The policy then in force, from the texts beside the log. ERR_NOT_FOUND: its texts are not there. */
+MUST_CHECK enum err logged_policy(const char *dir, const struct logged *logged, struct diag *diag, struct policy **out);
+
+#endif

@@ -45,6 +45,8 @@ struct policy_above {
     const struct limits *limits; /* where an environment sets none of its own; NULL: the table's defaults */
     const struct policy_denied *denied;
     size_t denied_count;
+    struct policy *ceiling;  /* what it does not open no environment may open; NULL: none */
+    uint64_t ceiling_limits; /* bit N: it sets the row N of the limits; the others of its limits mean nothing */
 };
 
 struct policy_sources {

@@ -65,6 +65,9 @@ enum err load_config(struct daemon *daemon, struct load *load)
         note_file(load, path);
     else if (path != NULL && !files_add(&load->files, path, false, &load->config->mark))
         err = ERR_NO_MEMORY;
+    const struct policy *ceiling = err == ERR_NONE ? load->config->above.ceiling : NULL;
+    if (ceiling != NULL && !files_add_policy(&load->files, ceiling))
+        err = ERR_NO_MEMORY;
     return err;
 }
 

@@ -146,6 +146,7 @@ void config_free(struct config *config)
     if (config == NULL || config->memory == NULL)
         return;
     struct config_memory *memory = config->memory;
+    policy_unref(config->above.ceiling);
     arena_clear(&memory->arena);
     free(memory);
 }

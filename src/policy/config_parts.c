@@ -349,6 +349,68 @@ static void load_limits(const struct node *root, struct limits *out)
     }
 }
 
+/* ---- the ceiling ---- */
+
+#define CEILING_HEAD "name: ceiling\nconfig:\n networking:\n"
+
+/* The block as the environment file that it stands for; its lines are those of the configuration. */
+static const struct policy_text *ceiling_text(struct config_reader *r, const struct node *block)
+{
+    const struct policy_text *part = part_of(r, block, "networking");
+    struct arena *arena = &r->memory->arena;
+    size_t head = sizeof CEILING_HEAD - 1;
+    struct policy_text *whole = arena_take(arena, sizeof *whole);
+    char *text = part != NULL ? arena_take(arena, head + part->text.len + 8) : NULL;
+    if (whole == NULL || text == NULL)
+        return NULL;
+    memcpy(text, CEILING_HEAD, head);
+    memset(text + head, ' ', 4); /* so that it lies deeper than its key, wherever it begins */
+    size_t indent = part->text.len > 0 && part->text.data[0] == ' ' ? 0 : 4;
+    memcpy(text + head + indent, part->text.data, part->text.len);
+    *whole = (struct policy_text){
+        .name = part->name,
+        .text = span_make(text, head + indent + part->text.len),
+        .first_line = part->first_line - 3, /* of the three lines above */
+    };
+    return whole;
+}
+
+static uint64_t limits_set(const struct node *block)
+{
+    size_t count;
+    uint64_t bits = 0;
+    const struct limit_row *rows = limits_rows(&count);
+    const struct node *map = node_get(node_get(block, "egress"), "limits");
+    for (size_t i = 0; i < count; i++)
+        bits |= (uint64_t)(node_get(map, rows[i].key) != NULL) << i;
+    return bits;
+}
+
+static void load_ceiling_block(struct config_reader *r, const struct node *block)
+{
+    struct config *config = &r->memory->config;
+    if (block == NULL)
+        return;
+    const char *fix = "write for instance: ceiling: {networking: {type: limited, allowed_hosts: [\"*.example.com\"]}}";
+    for (const struct node *n = block->first; block->kind == NODE_MAP && n != NULL; n = n->next)
+        if (!span_is(n->key, "networking") && !span_is(n->key, "egress"))
+            config_error(r, n, "unknown_key", "networking and egress are what a ceiling has",
+                         "ceiling has no key '%.*s'", SPAN_ARGS(n->key));
+    if (node_get(block, "networking") == NULL) {
+        config_error(r, block, "missing_key", fix, "the ceiling has no networking block");
+        return;
+    }
+    struct policy_sources sources = {.strict_files = config->strict_files};
+    sources.text = ceiling_text(r, block);
+    sources.egress_text = part_of(r, block, "egress");
+    if (sources.text == NULL)
+        return;
+    enum err err = policy_load(&sources, r->diag, &config->above.ceiling);
+    if (err == ERR_NO_MEMORY)
+        r->memory->arena.failed = true;
+    config->above.ceiling_limits = limits_set(block);
+}
+
 void config_above(struct config_reader *r, const struct node *root)
 {
     struct config *config = &r->memory->config;
@@ -356,7 +418,5 @@ void config_above(struct config_reader *r, const struct node *root)
     load_limits(root, &config->limits);
     config->above.limits = &config->limits;
     load_denied(r, root, &config->above);
-    const struct node *ceiling = node_get(root, "ceiling");
-    if (ceiling != NULL)
-        config_error(r, ceiling, "not_supported", "remove it", "ceiling is not supported yet");
+    load_ceiling_block(r, node_get(root, "ceiling"));
 }

@@ -325,6 +325,7 @@ static enum err build(struct loader *l)
     finish_id(l);
     /* Tests and lints would speak about a policy that nobody wrote. */
     if (l->diag->errors == errors && !l->memory && !l->policy->arena.failed && !l->trees.failed) {
+        load_ceiling(l);
         load_tests(l);
         load_lints(l);
     }

@@ -508,7 +508,9 @@ BAD = [
     ({"admin": "/run/x"}, "the admin socket is a Unix socket", "unix:"),
     ({"denied_hosts": ["10.0.0.1"]}, "10.0.0.1", ""),
     ({"limits": {"idle": 5}}, "limits.idle", "10s"),
-    ({"ceiling": {"networking": {"type": "limited"}}}, "ceiling", ""),
+    ({"ceiling": {"networking": {"type": "limited"}}}, "exceeds the ceiling in", "allow it in the ceiling"),
+    ({"ceiling": {"egress": {}}}, "the ceiling has no networking block", "write for instance"),
+    ({"ceiling": {"networking": {"type": "open"}}}, "is not: one of", "limited"),
 ]
 
 
@@ -519,7 +521,7 @@ def test_bad_configuration_at_the_start(lab, keys, wrong, fix):
     assert failed.value.code == 78
     assert wrong in failed.value.text and fix in failed.value.text, failed.value.text
     if "No such file" not in wrong:
-        assert "gateway.yaml:" in failed.value.text
+        assert f"{lab.proxies[-1].folder}/gateway.yaml:" in failed.value.text
 
 
 def test_overlapping_sources(lab):

@@ -34,6 +34,11 @@ struct verify_report {
     uint64_t first_bad; /* index, with VERIFY_TAMPERED and has_first_bad */
     bool has_first_bad;
     uint8_t root[DIGEST_BYTES];
+    char origin[201];
+    bool key_given, pinned_given;
+    int64_t first_wall_ns, last_wall_ns, signed_wall_ns; /* clock of the first, last and last signed batch; 0: none */
+    char signer_account[16], signer_network[16];         /* what the last start said of the signer; empty: nothing */
+    uint64_t adopted;                                    /* times a signer without memory was told to go on */
     size_t proven_count, unproven_count, finding_count;
     char proven[VERIFY_SENTENCES_MAX][256];
     char unproven[VERIFY_SENTENCES_MAX][256];

@@ -98,7 +98,7 @@ static enum err put_line(void *arg, uint64_t index, struct span leaf, const uint
     if (b->at > b->last || b->rows[b->at].index != index)
         return ERR_NONE;
     b->at++;
-    bool put = fwrite(leaf.data, 1, leaf.len, b->lines) == leaf.len && fputc('\n', b->lines) != EOF;
+    bool put = fwrite(leaf.data, 1, leaf.len, b->lines) == leaf.len && fwrite("\n", 1, 1, b->lines) == 1;
     return put ? ERR_NONE : ERR_IO;
 }
 

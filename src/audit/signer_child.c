@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The signer's process: a loop over one socket. It was forked before there were threads and before root was given up. */
+/* The signer's process: a loop over one socket, forked before there were threads and before root was given up. */
 #include "signer_core.h"
 #include "signer_wire.h"
 
@@ -31,7 +31,7 @@ static bool become(const struct signer_start *start)
            setresuid(start->uid, start->uid, start->uid) == 0 && geteuid() == start->uid;
 }
 
-/* The terminal's signals and a service manager's are for the program: it ends the signer when the last head is signed. */
+/* The terminal's signals and a service manager's are for the program, which ends the signer behind the last head. */
 static void ignore_signals(void)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGTSTP};

@@ -174,6 +174,9 @@ static void judge_limits(struct verify *v)
     struct verify_report *r = v->report;
     if (v->key_is_ours)
         verify_unproven(r, "who signed: the key came from the directory itself; give the one you trust with --key");
+    if (r->adopted > 0)
+        verify_unproven(r, "absence of a rollback before a signer without memory was adopted, %llu times",
+                        (unsigned long long)r->adopted);
     if (!v->has_pinned)
         verify_unproven(r, "absence of a rollback: no witness has signed, so an older state of everything would look "
                            "the same; keep checkpoints elsewhere");
@@ -220,6 +223,9 @@ enum verify_result audit_verify(const struct verify_options *options, struct ver
     digest_free(v.digest);
     ledger_free(&v.ledger);
     free(v.published.heads);
+    snprintf(out->origin, sizeof out->origin, "%s", v.origin);
+    out->key_given = options->vkey != NULL;
+    out->pinned_given = v.has_pinned;
     close(v.dir);
     return out->result;
 }

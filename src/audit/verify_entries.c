@@ -57,13 +57,21 @@ static void check_blobs(struct verify *v, uint64_t index, struct span facts)
     }
 }
 
+static void keep_text(char out[static 16], struct span text)
+{
+    snprintf(out, 16, "%.*s", (int)(text.len < 15 ? text.len : 15), text.len > 0 ? (const char *)text.data : "");
+}
+
 static void check_event(struct verify *v, uint64_t index, const struct leaf_facts *facts)
 {
     struct verify_report *r = v->report;
     check_blobs(v, index, facts->unmapped);
+    r->adopted += facts->event == EVENT_SIGNER_ADOPTED;
     if (facts->event != EVENT_LOG_STARTED)
         return;
     v->before.count = 0; /* the log was closed until here: silence is no finding */
+    keep_text(r->signer_account, leaf_text(facts->unmapped, "signer_account"));
+    keep_text(r->signer_network, leaf_text(facts->unmapped, "signer_network"));
     if (!span_is(leaf_text(facts->unmapped, "log_json"), v->log_json_hash))
         verify_finding(r, VERIFY_TAMPERED, "log.json is not the file that entry %llu names", (unsigned long long)index);
 }
@@ -114,6 +122,11 @@ bool verify_commit(void *arg, const struct commit *commit, const struct tree *tr
             v->report, VERIFY_INCOMPLETE, "before entry %llu the log was silent for %llu s: heartbeats are missing",
             (unsigned long long)commit->first, (unsigned long long)((commit->mono_ns - before->mono_ns) / 1000000000u));
     v->before = *commit;
+    if (v->report->first_wall_ns == 0)
+        v->report->first_wall_ns = commit->wall_ns;
+    v->report->last_wall_ns = commit->wall_ns;
+    if (tree->size <= v->report->signed_size)
+        v->report->signed_wall_ns = commit->wall_ns;
     if (v->first_unsigned_ns == 0 && tree->size > v->report->signed_size)
         v->first_unsigned_ns = commit->wall_ns;
     verify_head_reached(v, commit, tree->size);

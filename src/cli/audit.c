@@ -2,6 +2,7 @@
 /* audit: the words around a log: is it whole, what stands in it, what is its state. */
 #include "cli/verbs.h"
 
+#include "audit_report.h"
 #include "audit_tail.h"
 #include "audit_verbs.h"
 
@@ -16,11 +17,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_KEY = 1000, OPT_PINNED, OPT_JSON, OPT_QUIET, OPT_FOLLOW, OPT_FROM };
+enum { OPT_KEY = 1000, OPT_PINNED, OPT_JSON, OPT_QUIET, OPT_FOLLOW, OPT_FROM, OPT_REPORT };
 
 struct audit_args {
     const char *dir, *key, *pinned;
-    bool json, quiet, follow;
+    const char *report_file;
+    bool json, quiet, follow, report;
     uint64_t from;
 };
 
@@ -39,6 +41,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_QUIET:
         a->quiet = true;
+        return 0;
+    case OPT_REPORT:
+        a->report = true;
+        a->report_file = arg;
         return 0;
     case OPT_FOLLOW:
         a->follow = true;
@@ -168,8 +174,10 @@ static int verify(int argc, char **argv)
         {"key",                                                                           OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it; else the directory's own", 0},
         {"pinned",                                                                         OPT_PINNED, "FILE", 0, "a checkpoint of this log that was kept elsewhere: it must still hold", 0},
         {"json", OPT_JSON, 0, 0, "one JSON object", 0},
-        {"quiet",                                                                               OPT_QUIET, 0, 0, "nothing but the exit status", 0},
-        {0},
+        {"report",                                                                               OPT_REPORT, "FILE", OPTION_ARG_OPTIONAL, "a report for auditors, as text; =FILE: as one HTML file",
+         0},
+        {"quiet",OPT_QUIET, 0, 0, "nothing but the exit status", 0},
+        {0                                                                             },
     };
     static const struct argp argp = {
         options,
@@ -198,6 +206,10 @@ static int verify(int argc, char **argv)
     int result = (int)audit_verify(&todo, report);
     if (show)
         fputs("\r                    \r", stderr);
+    if (args.report && !audit_report(report, args.report_file))
+        result = result == 0 ? 1 : result;
+    else if (args.report)
+        args.quiet = true;
     if (args.json)
         print_report_json(report);
     else if (!args.quiet)

@@ -66,7 +66,8 @@ def test_query(log):
     assert [r["dst_endpoint"]["hostname"] for r in log.lines("query", "--json", "--host", "D7.test")] == ["d7.test"]
     assert log.run("query", "--count", "--host", "*.test").strip() == "304"
     assert log.run("query", "--count", "--host", "*.a.test").strip() == "0"
-    assert log.run("query", "--count", "--rule", "egress.hosts[0]").strip() == "3"  # two attempts, and the hello that was refused
+    # Two attempts, and the hello that was refused.
+    assert log.run("query", "--count", "--rule", "egress.hosts[0]").strip() == "3"
     assert log.run("query", "--count", "--env", "env-a").strip() == "305"  # with the policy
     assert log.run("query", "--count", "--env", "env").strip() == "0"
     assert log.run("query", "--count", "--since", "1h").strip() == str(len(log.records))
@@ -234,7 +235,8 @@ def test_openssl_checks_the_signature(log):
     script = r"""
 sed '/^$/,$d' "$1" > body
 grep '^— ' "$1" | cut -d' ' -f3 | base64 -d | tail -c 64 > sig
-{ printf '\060\052\060\005\006\003\053\145\160\003\041\000'; sed 's/^[^+]*+[^+]*+//' "$2" | base64 -d | tail -c 32; } > pub.der
+{ printf '\060\052\060\005\006\003\053\145\160\003\041\000'
+  sed 's/^[^+]*+[^+]*+//' "$2" | base64 -d | tail -c 32; } > pub.der
 openssl pkeyutl -verify -pubin -inkey pub.der -keyform DER -rawin -in body -sigfile sig
 """
     def run(checkpoint):
@@ -246,3 +248,33 @@ openssl pkeyutl -verify -pubin -inkey pub.der -keyform DER -rawin -in body -sigf
     changed = log.folder / "changed"
     changed.write_text("\n".join([lines[0], str(int(lines[1]) + 1), *lines[2:]]))
     assert run(changed).returncode != 0
+
+
+# ---- the report ----
+
+def test_report(log):
+    """The same as text and as one HTML file; nothing in it is fetched from elsewhere."""
+    text = log.run("verify", "--report", "--key", log.dir / "keys" / "log.vkey")
+    assert "Proven: the log is whole and is what was signed." in text
+    size = len(log.records)
+    assert f"the first {size} entries, until 20" in text and f"{size} entries, from 20" in text
+    assert "given by whoever asked" in text and "with the program's uid" in text and "without network" in text
+    for word in ("AU-2", "AU-12", "PCI DSS 10.2", "SOC 2 CC7.2", "HIPAA 164.312(b)", "EU AI Act Art. 12", "Art. 19, 26",
+                 "What never passes this gate", "absence of a rollback"):
+        assert word in text, word
+    page = log.folder / "report.html"
+    assert log.run("verify", f"--report={page}") == ""
+    html = page.read_text()
+    assert html.startswith("<!doctype html>") and html.rstrip().endswith("</html>")
+    assert "http" not in html and "src=" not in html and "<script" not in html
+    assert "taken from the log&#39;s own directory" in html
+
+
+def test_report_of_a_changed_log(log):
+    path = sorted((log.dir / "segments").iterdir())[0]
+    data = bytearray(path.read_bytes())
+    data[data.index(b"d9.test")] ^= 1
+    path.write_bytes(bytes(data))
+    text = log.run("verify", "--report", expect=2)
+    assert "NOT PROVEN: the log was changed or is corrupt." in text
+    assert "not supported while the findings stand" in text and "are an entry" not in text

@@ -24,6 +24,7 @@ enum {
     OPT_STRICT,
     OPT_LOG_JSON,
     OPT_USER,
+    OPT_SESSIONS,
 };
 
 #define DRAIN_MS 30000
@@ -41,6 +42,7 @@ static const struct argp_option options[] = {
     {"dns",                                        OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
     {"ready-fd",                                                                               OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
     {"drain",OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
+    {"sessions-dir", OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)", 0},
     {"user",                                                                              OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
     {"strict-files",                                                                              OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
     {"log-json",                                                                     OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
@@ -116,7 +118,7 @@ static void check_whole(struct argp_state *state, const struct daemon_options *o
     if (o->config_path != NULL && other)
         argp_error(
             state,
-            "with --config everything but --ready-fd, --adopt, --strict-files and --log-json stands in the file");
+            "with --config everything but --ready-fd, --sessions-dir, --adopt, --strict-files and --log-json stands in the file");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -164,6 +166,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_USER:
         o->user = arg;
+        break;
+    case OPT_SESSIONS:
+        o->sessions_dir = arg;
         break;
     case OPT_STRICT:
         o->strict_files = true;

@@ -310,6 +310,22 @@ static void restore(struct daemon *daemon, const char *name)
     free(spec);
 }
 
+static bool choose_dir(const struct daemon *daemon, char out[static PATH_TEXT])
+{
+    const char *said = daemon->options->sessions_dir, *admin = daemon->place.admin_path;
+    int n;
+    if (said != NULL) {
+        n = snprintf(out, PATH_TEXT, "%s", said);
+    } else {
+        const char *slash = strrchr(admin, '/');
+        n = snprintf(out, PATH_TEXT, "%.*s/sessions", slash == NULL ? 1 : (int)(slash - admin),
+                     slash == NULL ? "." : admin);
+    }
+    for (; n > 1 && n < PATH_TEXT && out[n - 1] == '/'; n--)
+        out[n - 1] = '\0';
+    return n > 0 && n < PATH_TEXT;
+}
+
 enum err sessions_open(struct daemon *daemon)
 {
     struct sessions *sessions = calloc(1, sizeof *sessions);
@@ -317,16 +333,17 @@ enum err sessions_open(struct daemon *daemon)
         return ERR_NO_MEMORY;
     daemon->sessions = sessions;
     timer_init(&sessions->tick, on_tick);
-    char admin[PATH_TEXT];
-    snprintf(admin, sizeof admin, "%s", daemon->place.admin_path);
-    char *slash = strrchr(admin, '/');
-    if (slash == NULL)
-        snprintf(admin, sizeof admin, ".");
-    else
-        *slash = '\0';
-    if (!join(sessions->dir, admin, "sessions", "") ||
-        snprintf(sessions->state_dir, PATH_TEXT, "%s.sessions", daemon->place.audit_dir) >= PATH_TEXT)
+    if (!choose_dir(daemon, sessions->dir) ||
+        snprintf(sessions->state_dir, PATH_TEXT, "%s.sessions", daemon->place.audit_dir) >= PATH_TEXT) {
+        log_error("the directory of sessions has too long a name", "%s", "");
         return ERR_TOO_BIG;
+    }
+    /* What is handed to sandboxes must not lead to the admin socket. */
+    size_t len = strlen(sessions->dir);
+    if (strncmp(daemon->place.admin_path, sessions->dir, len) == 0 && daemon->place.admin_path[len] == '/') {
+        log_error("the admin socket lies below the directory of sessions", "dir=%s", sessions->dir);
+        return ERR_INVALID;
+    }
     return ERR_NONE;
 }
 

@@ -225,6 +225,25 @@ def test_a_restart_keeps_sessions(world):
     assert [s["session"] for s in sessions.good("list")["sessions"]] == ["s-1"]
 
 
+def test_a_directory_of_its_own(lab):
+    """Handed to sandboxes, it must not lead to the admin socket."""
+    from lab.proxy import StartFailed
+    origin = lab.origin(after_hello(echo))
+    proxy = lab.proxy(start=False, hosts=[origin.at("a.test")])
+    proxy._own(proxy.folder / "audit.sessions", 0o700)
+    proxy._own(proxy.folder / "handed", 0o755)
+    proxy.args += ["--sessions-dir", f"{proxy.folder}/handed/"]
+    proxy.start()
+    sessions = Sessions(proxy)
+    assert sessions.open("s-1") == f"{proxy.folder}/handed/s-1/proxy.sock"
+    assert sessions.asks(f"{proxy.folder}/handed/s-1/proxy.sock", "a.test", origin.port) == OPEN
+    proxy.stop()
+    proxy.args[-1] = f"{proxy.folder}/admin"
+    with pytest.raises(StartFailed) as failed:
+        proxy.start()
+    assert failed.value.code == 78 and "admin socket lies below" in failed.value.text
+
+
 def test_why_is_of_the_own_session(world):
     origin, proxy, sessions = world
     mine, other = sessions.open("s-1"), sessions.open("s-2")

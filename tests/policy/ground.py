@@ -119,7 +119,8 @@ def refused(client, reply):
 def by_http(client: Client, case):
     body = b"Content-Length: 0\r\n" if case.method in ("POST", "PUT", "PATCH") else b""
     target = case.request.encode()
-    client.send(case.method.encode() + b" http://" + target + b"/ HTTP/1.1\r\nHost: " + target + b"\r\n" + body + b"\r\n")
+    client.send(case.method.encode() + b" http://" + target + b"/ HTTP/1.1\r\nHost: " + target + b"\r\n" + body
+                + b"\r\n")
     if case.method == "HEAD":
         return by_head(client)
     reply = client.read_reply()

@@ -94,7 +94,8 @@ def test_schema_of_the_configuration_is_one(program):
 
 def test_wrong_use(program):
     for words in ([], ["policy"], ["environment", "config"]):
-        assert subprocess.run([PROGRAM, "schema", *words], capture_output=True, timeout=60, check=False).returncode == 64
+        done = subprocess.run([PROGRAM, "schema", *words], capture_output=True, timeout=60, check=False)
+        assert done.returncode == 64
 
 
 @pytest.mark.parametrize("path", GOOD + EXAMPLES, ids=names(GOOD + EXAMPLES))

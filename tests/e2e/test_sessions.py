@@ -299,7 +299,9 @@ def test_many(world):
         assert reply.status == 200, body
     took.sort()
     print(f"open: median {took[count // 2] * 1000:.2f} ms, 99th {took[count * 99 // 100] * 1000:.2f} ms")
-    assert took[count // 2] < 0.005
+    with open(proxy.binary, "rb") as program:
+        text = program.read()
+    assert took[count // 2] < (0.1 if b"__asan_init" in text or b"__tsan_init" in text else 0.005)
     for i in (0, 999, 1999):
         path = f"{proxy.folder}/admin/sessions/m-{i}/proxy.sock"
         assert sessions.asks(path, "a.test", origin.port) == OPEN

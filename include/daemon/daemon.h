@@ -24,12 +24,12 @@ struct daemon_options {
     const char *policy_path;
     const char *egress_path; /* NULL: none */
     bool strict_files;
-    const char *audit_dir;  /* NULL: under the state directory */
-    const char *signer_dir; /* NULL: beside the audit directory */
-    bool adopt;             /* the signer has lost its memory: go on from what the log says, and record it */
-    const char *admin_path; /* NULL: under the runtime directory */
+    const char *audit_dir;    /* NULL: under the state directory */
+    const char *signer_dir;   /* NULL: beside the audit directory */
+    bool adopt;               /* the signer has lost its memory: go on from what the log says, and record it */
+    const char *admin_path;   /* NULL: under the runtime directory */
     const char *sessions_dir; /* where each session gets a directory; NULL: sessions beside the admin socket */
-    const char *user;       /* started as root: the account to become; NULL: sallyport, else nobody */
+    const char *user;         /* started as root: the account to become; NULL: sallyport, else nobody */
     struct daemon_listen listen[DAEMON_LISTEN_MAX];
     size_t listen_count; /* 0: 127.0.0.1:3128 */
     struct resolver_server dns[DAEMON_DNS_MAX];

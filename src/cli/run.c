@@ -42,11 +42,12 @@ static const struct argp_option options[] = {
     {"dns",                                        OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
     {"ready-fd",                                                                               OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
     {"drain",OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
-    {"sessions-dir", OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)", 0},
+    {"sessions-dir",                                                                              OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)",
+     0},
     {"user",                                                                              OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
-    {"strict-files",                                                                              OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
-    {"log-json",                                                                     OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
-    {0                                                                         },
+    {"strict-files",                                                                     OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
+    {"log-json",                                                                          OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
+    {0                                 },
 };
 
 static const char doc[] =
@@ -116,9 +117,8 @@ static void check_whole(struct argp_state *state, const struct daemon_options *o
                  o->signer_dir != NULL || o->admin_path != NULL || o->workers != 0 || o->dns_count > 0 ||
                  o->user != NULL || o->drain_ms != DRAIN_MS;
     if (o->config_path != NULL && other)
-        argp_error(
-            state,
-            "with --config everything but --ready-fd, --sessions-dir, --adopt, --strict-files and --log-json stands in the file");
+        argp_error(state, "with --config everything but --ready-fd, --sessions-dir, --adopt, --strict-files and "
+                          "--log-json stands in the file");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -178,6 +178,7 @@ enum err batch_commit(struct audit_log *log, char *why, size_t cap)
     if (ended - begun > STALL_NS)
         log->stall_ns = ended - begun;
     log->last_commit_ns = begun;
+    log->last_commit_count = b->count;
     if (err == ERR_NONE) {
         log->segment.bytes += b->len;
         log->window_count += b->count;

@@ -110,6 +110,7 @@ struct audit_log {
 
     uint64_t room_checked_ns;
     uint64_t last_commit_ns, window_ns, window_count, rate;
+    uint32_t last_commit_count;
     uint64_t last_checkpoint_ns, unsigned_since_ns, last_heartbeat_ns;
     int64_t wall_minus_mono_ns;
 

@@ -15,6 +15,7 @@
 #define PACE_LOW_NS    NS_PER_MS
 #define PACE_HIGH_NS   (5u * NS_PER_MS)
 #define RATE_FEW       5000u
+#define SHARED_FEW     4u
 #define RATE_LOW       10000u
 #define RATE_HIGH      20000u
 
@@ -51,14 +52,14 @@ static void measure_rate(struct audit_log *log, uint64_t now)
     log->window_ns = now;
 }
 
-/* Least time between two commits. Below 5,000 records a second none: clients that come one after the other would wait
- * and share nothing. From there it slides to 1 ms at 10,000 and to 5 ms at 20,000. */
-static uint64_t pace(uint64_t rate)
+/* Least time between two commits: 1 ms below 10,000 records a second, sliding to 5 ms above 20,000. None where few
+ * records come and the last commit shared little: clients that come one after the other would wait for nobody. */
+static uint64_t pace(uint64_t rate, uint32_t shared)
 {
-    if (rate <= RATE_FEW)
+    if (rate <= RATE_FEW && shared <= SHARED_FEW)
         return 0;
     if (rate <= RATE_LOW)
-        return PACE_LOW_NS * (rate - RATE_FEW) / (RATE_LOW - RATE_FEW);
+        return PACE_LOW_NS;
     if (rate >= RATE_HIGH)
         return PACE_HIGH_NS;
     return PACE_LOW_NS + (PACE_HIGH_NS - PACE_LOW_NS) * (rate - RATE_LOW) / (RATE_HIGH - RATE_LOW);
@@ -84,7 +85,7 @@ static void commit(struct audit_log *log)
     char why[160];
     uint64_t now = clock_mono_ns();
     measure_rate(log, now);
-    uint64_t earliest = log->last_commit_ns + pace(log->rate);
+    uint64_t earliest = log->last_commit_ns + pace(log->rate, log->last_commit_count);
     if (now < earliest && batch_has_room(log) && !atomic_load(&log->stop)) {
         sleep_until(earliest);
         fill(log);

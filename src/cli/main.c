@@ -24,7 +24,7 @@ static const struct verb verbs[] = {
     {"health",  verb_health,  "is a running proxy ready"                                      },
     {"policy",  verb_policy,  "what was in force, its texts, and what changed"                },
     {"reload",  verb_reload,  "make a running proxy load its policy now"                      },
-    {"schema",  verb_schema,  "JSON Schema of the files that people write"                     },
+    {"schema",  verb_schema,  "JSON Schema of the files that people write"                    },
     {"version", verb_version, "versions of this program and its libraries"                    },
 };
 

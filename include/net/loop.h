@@ -54,6 +54,9 @@ struct message {
     message_fn *fn;
 };
 void loop_post(struct loop *loop, struct message *message);
+/* Delivers what is in the inbox without waiting: for whoever has joined the thread of a loop that has quit, since a
+ * message may have come behind the last turn and belongs to its `fn`. */
+void loop_deliver(struct loop *loop);
 void loop_set_owner(struct loop *loop, void *loop_owner);
 
 /* A wake-up without a message, from any thread (the audit writer): `fn` runs on the loop's thread once or more after

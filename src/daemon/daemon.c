@@ -313,6 +313,8 @@ static int finish(struct daemon *daemon, int status)
             worker_drain(&daemon->workers[i], 0); /* a later one did not start */
     for (unsigned i = 0; i < workers; i++)
         worker_join(&daemon->workers[i]);
+    if (daemon->loop != NULL)
+        loop_deliver(daemon->loop);
     for (unsigned i = 0; i < workers; i++)
         worker_stop(&daemon->workers[i]);
     supervisor_unwatch();

@@ -211,6 +211,7 @@ void worker_join(struct worker *worker)
         return;
     pthread_join(worker->thread, NULL);
     worker->started = false;
+    loop_deliver(worker->loop);
 }
 
 void worker_stop(struct worker *worker)

@@ -280,6 +280,13 @@ void loop_run(struct loop *loop)
     atomic_store_explicit(&loop->quit, false, memory_order_relaxed);
 }
 
+void loop_deliver(struct loop *loop)
+{
+    deliver_messages(loop);
+    run_queue_run(&loop->queue);
+    empty_graveyard(loop);
+}
+
 /* What it has. */
 
 uint64_t loop_now_ms(const struct loop *loop)

@@ -6,6 +6,7 @@
 #ifndef POLICY_NARROW_H
 #define POLICY_NARROW_H
 
+#include "policy/limits.h"
 #include "wire/target.h"
 
 #define NARROWING_HOSTS_MAX 256
@@ -17,6 +18,7 @@ struct narrowing_spec {
     bool no_package_managers; /* package groups allow nothing */
     bool no_mcp_servers;      /* MCP endpoints allow nothing */
     bool deny_all;
+    struct limits limits; /* of rows with the scope SESSION; 0: nothing is said */
 };
 
 struct narrowing;
@@ -30,5 +32,7 @@ void narrowing_unref(struct narrowing *narrowing);            /* NULL is allowed
 bool narrowing_has_host(const struct narrowing *narrowing, const struct target *target);
 bool narrowing_has_packages(const struct narrowing *narrowing);
 bool narrowing_has_mcp(const struct narrowing *narrowing);
+/* What limits_narrow() takes. NULL is allowed and says nothing. */
+const struct limits *narrowing_limits(const struct narrowing *narrowing);
 
 #endif

@@ -40,6 +40,11 @@ struct tenant {
     struct why why; /* refusals of clients that have no session */
 };
 
+/* What one session uses of what its environment has; the session's owner keeps it. */
+struct session_use {
+    struct budget tunnels;
+};
+
 MUST_CHECK enum err tenant_new(struct span name, struct tenant **out);
 void tenant_free(struct tenant *tenant); /* NULL is allowed */
 

@@ -44,6 +44,8 @@ struct tunnel_who {
     struct span session, work, agent; /* empty if none */
     struct narrowing *narrowing;      /* borrowed; what the session leaves of the policy, NULL: all of it */
     struct why *why;                  /* of the session; NULL: the tenant's */
+    const struct limits *limits;      /* the policy's as the session narrows them; NULL: the policy's own */
+    struct session_use *use;          /* of the session; NULL: none */
 };
 
 /* Identity is the daemon's: handed down as a table. */

@@ -22,6 +22,7 @@ enum {
     OPT_NO_MCP,
     OPT_TTL,
     OPT_LABEL,
+    OPT_LIMIT,
     OPT_NOW,
     OPT_JSON,
 };
@@ -38,9 +39,11 @@ static const struct argp_option options[] = {
     {"no-mcp-servers",                                                        OPT_NO_MCP, 0, 0, "MCP endpoints allow nothing", 0},
     {"ttl", OPT_TTL, "TIME", 0, "close it after this time, like 30m or 8h", 0},
     {"label",                                                            OPT_LABEL, "K=V", 0, "kept in the records, may be repeated", 0},
-    {"now",OPT_NOW, 0, 0, "close: cut what is open", 0},
+    {"limit",OPT_LIMIT, "K=V", 0,
+     "one of egress.limits, smaller than the environment has it, like bytes_up=20MiB; may be repeated", 0},
+    {"now",                                                           OPT_NOW, 0, 0, "close: cut what is open", 0},
     {"json",                                                           OPT_JSON, 0, 0, "the answer is JSON in any case", 0},
-    {0                                                          },
+    {0                                                     },
 };
 
 static const char doc[] =
@@ -49,7 +52,7 @@ static const char doc[] =
     "directory, and nothing else, into the sandbox. A session can do less than its environment, never more."
     "\vVerbs:\n"
     "  open       --environment and --session are needed; prints its socket\n"
-    "  set        changes --allow-hosts, --no-package-managers, --no-mcp-servers, --ttl\n"
+    "  set        changes --allow-hosts, --no-package-managers, --no-mcp-servers, --limit, --ttl\n"
     "  phase run  closes the package groups of a session for good\n"
     "  close      no new connections; --now cuts its tunnels\n"
     "  deny-all   of --session, of --environment, or of all: cuts tunnels, refuses everything\n"
@@ -103,6 +106,8 @@ static const char *key_of(int key)
         return "ttl";
     case OPT_LABEL:
         return "label";
+    case OPT_LIMIT:
+        return "limit";
     case OPT_NOW:
         return "now";
     default:

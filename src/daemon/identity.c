@@ -106,8 +106,8 @@ static const struct limits *hook_limits(void *ctx, const struct book *book, cons
     size_t at = ROSTER_NONE;
     if (listener->session == NULL)
         at = roster_by_listener(book_attached(book), listener->index);
-    else if (session_identify(listener->session, book, &at) != REASON_NONE)
-        at = ROSTER_NONE;
+    else if (session_identify(listener->session, book, &at) == REASON_NONE)
+        return session_limits(listener->session);
     return at != ROSTER_NONE ? policy_limits(book_at(book, at)) : &identity->defaults;
 }
 

@@ -161,6 +161,8 @@ bool sessions_request(struct evhttp_request *request, struct daemon *daemon, con
 /* Its worker. REASON_NONE with the index of its environment in the book. */
 enum reason session_identify(struct session *session, const struct book *book, size_t *out_at);
 void session_who(struct session *session, struct tunnel_who *out);
+/* Those of the environment that session_identify() found, as the session narrows them. */
+const struct limits *session_limits(const struct session *session);
 void sessions_worker_stop(struct worker *worker); /* no new clients */
 
 /* ---- admin.c ---- */

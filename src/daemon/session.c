@@ -50,6 +50,9 @@ static void record(const struct session *session, enum event_kind kind, const ch
     add_yes(&event, "no_package_managers", spec->no_package_managers || spec->run_phase);
     add_yes(&event, "no_mcp_servers", spec->no_mcp_servers);
     add_yes(&event, "deny_all", spec->deny_all);
+    char limits[SESSION_LIMITS_TEXT];
+    session_limits_text(&spec->limits, limits);
+    add_text(&event, "limits", limits);
     if (spec->ends_s != 0)
         event.facts[event.fact_count++] =
             (struct event_fact){.key = "ends_s", .is_number = true, .number = spec->ends_s};
@@ -215,6 +218,24 @@ static bool environment_of(const struct daemon *daemon, struct session_spec *spe
     return true;
 }
 
+/* Checked when they are said; a reload that makes the environment's smaller makes the session's smaller with it. */
+static bool limits_fit(const struct daemon *daemon, const struct session_spec *spec, char *why, size_t why_cap)
+{
+    const struct policy *policy = book_find(daemon->book, span_text(spec->environment));
+    return policy == NULL || session_limits_fit(&spec->limits, policy_limits(policy), why, why_cap);
+}
+
+static bool new_limits_fit(const struct session *session, const struct session_spec *wanted, char *why, size_t why_cap)
+{
+    struct session_spec changed = *wanted;
+    size_t count;
+    const struct limit_row *rows = limits_rows(&count);
+    for (size_t i = 0; i < count; i++)
+        if (limit_get(&changed.limits, &rows[i]) == limit_get(&session->spec.limits, &rows[i]))
+            limit_set(&changed.limits, &rows[i], 0);
+    return limits_fit(session->daemon, &changed, why, why_cap);
+}
+
 static void set_end(struct session_spec *spec)
 {
     if (spec->ttl_ms != 0)
@@ -231,6 +252,8 @@ enum err session_open(struct daemon *daemon, const struct session_spec *wanted, 
         return ERR_INVALID;
     }
     if (!environment_of(daemon, &spec, why, why_cap))
+        return ERR_INVALID;
+    if (!limits_fit(daemon, &spec, why, why_cap))
         return ERR_INVALID;
     if (sessions_find(daemon, spec.session) != NULL) {
         snprintf(why, why_cap, "the session %s is open already", spec.session);
@@ -249,6 +272,8 @@ enum err session_change(struct session *session, const struct session_spec *want
 {
     struct narrowing *narrowing = NULL;
     struct session_spec spec = *wanted, before = session->spec;
+    if (!new_limits_fit(session, &spec, why, why_cap))
+        return ERR_INVALID;
     set_end(&spec);
     enum err err = session_narrowing(&spec, &narrowing, why, why_cap);
     if (err != ERR_NONE)

@@ -30,6 +30,7 @@ struct session_spec {
     char group[SESSION_ID_MAX + 1];
     char labels[SESSION_LABELS]; /* "k=v k=v" */
     char hosts[SESSION_HOSTS];   /* with commas between them */
+    struct limits limits;        /* its own; 0: none was given */
     bool has_hosts, no_package_managers, no_mcp_servers, run_phase, deny_all;
     uint64_t ttl_ms;           /* 0: none was given */
     uint64_t opened_s, ends_s; /* wall clock; ends_s 0: with nothing but close */
@@ -53,8 +54,10 @@ struct session {
     struct doorway doorway;
     struct narrowing *narrowing;
     struct why why;
-    uint64_t generation; /* of the book in which its environment stands at `at` */
+    struct session_use use;
+    uint64_t generation; /* of the book in which its environment stands at `at`; 0: look again */
     size_t at;
+    struct limits limits; /* of that environment, narrowed */
 };
 
 struct sessions {
@@ -70,6 +73,11 @@ struct sessions {
 /* Adds lines "key=value" to a spec; false with `why`. `from_file`: the keys that only this program writes are known. */
 bool session_spec_read(struct session_spec *spec, char *text, bool from_file, char *why, size_t why_cap);
 void session_spec_write(const struct session_spec *spec, struct outbuf *out);
+/* Its own limits as "key=value key=value", NUL-terminated. */
+#define SESSION_LIMITS_TEXT 640
+void session_limits_text(const struct limits *limits, char out[static SESSION_LIMITS_TEXT]);
+/* False with `why`: one of them is more than the environment has. */
+bool session_limits_fit(const struct limits *own, const struct limits *environment, char *why, size_t why_cap);
 MUST_CHECK enum err session_narrowing(const struct session_spec *spec, struct narrowing **out, char *why,
                                       size_t why_cap);
 

@@ -40,6 +40,9 @@ static void describe(struct json *j, const struct session *session)
     json_key_text(j, "allow_hosts", spec->hosts);
     json_key_bool(j, "no_package_managers", spec->no_package_managers || spec->run_phase);
     json_key_bool(j, "no_mcp_servers", spec->no_mcp_servers);
+    char limits[SESSION_LIMITS_TEXT];
+    session_limits_text(&spec->limits, limits);
+    json_key_text(j, "limits", limits);
     json_key_text(j, "phase", spec->run_phase ? "run" : "setup");
     json_key_bool(j, "deny_all", spec->deny_all);
     json_key_u64(j, "opened_s", spec->opened_s);

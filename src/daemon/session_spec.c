@@ -41,6 +41,71 @@ static bool read_label(struct session_spec *spec, const char *value)
     return n > 0 && (size_t)n < sizeof spec->labels - used;
 }
 
+/* "key=value"; "none" takes the session's own away again. */
+static bool read_limit(struct session_spec *spec, const char *text, char *why, size_t why_cap)
+{
+    size_t key_len = strcspn(text, "=");
+    const struct limit_row *row = limit_row_find(span_make(text, key_len));
+    uint64_t value = 0;
+    if (row == NULL || text[key_len] != '=') {
+        snprintf(why, why_cap, "limit: '%.80s' is not key=value with a key of egress.limits", text);
+        return false;
+    }
+    if (row->scope != LIMIT_SCOPE_SESSION) {
+        snprintf(why, why_cap, "limit: %s counts a whole environment together, a session has none of its own",
+                 row->key);
+        return false;
+    }
+    const char *said = text + key_len + 1;
+    if (strcmp(said, "none") != 0 && limit_read(row, span_text(said), &value) != ERR_NONE) {
+        char least[32], most[32];
+        struct outbuf a = outbuf_make(least, sizeof least), b = outbuf_make(most, sizeof most);
+        limit_write(row, row->min, &a);
+        limit_write(row, row->max, &b);
+        snprintf(why, why_cap, "limit: %s=%.80s is not a value from %.*s to %.*s, or none", row->key, said, (int)a.len,
+                 least, (int)b.len, most);
+        return false;
+    }
+    limit_set(&spec->limits, row, value);
+    return true;
+}
+
+void session_limits_text(const struct limits *limits, char text[static SESSION_LIMITS_TEXT])
+{
+    struct outbuf out = outbuf_make(text, SESSION_LIMITS_TEXT - 1);
+    size_t count;
+    const struct limit_row *rows = limits_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = limit_get(limits, &rows[i]);
+        if (value == 0)
+            continue;
+        outbuf_text(&out, out.len > 0 ? " " : "");
+        outbuf_text(&out, rows[i].key);
+        outbuf_char(&out, '=');
+        limit_write(&rows[i], value, &out);
+    }
+    text[out.len] = '\0';
+}
+
+bool session_limits_fit(const struct limits *own, const struct limits *environment, char *why, size_t why_cap)
+{
+    size_t count;
+    const struct limit_row *rows = limits_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value = limit_get(own, &rows[i]), most = limit_get(environment, &rows[i]);
+        if (most == 0 || value <= most)
+            continue;
+        char wanted[32], has[32];
+        struct outbuf a = outbuf_make(wanted, sizeof wanted), b = outbuf_make(has, sizeof has);
+        limit_write(&rows[i], value, &a);
+        limit_write(&rows[i], most, &b);
+        snprintf(why, why_cap, "limit: %s=%.*s is more than the environment's %.*s: a session may only narrow",
+                 rows[i].key, (int)a.len, wanted, (int)b.len, has);
+        return false;
+    }
+    return true;
+}
+
 static bool read_own(struct session_spec *spec, const char *key, const char *value)
 {
     if (strcmp(key, "run_phase") == 0)
@@ -106,6 +171,12 @@ bool session_spec_read(struct session_spec *spec, char *text, bool from_file, ch
             return false;
         }
         *end = *equals = '\0';
+        if (strcmp(text, "limit") == 0 && is_printable(equals + 1)) {
+            if (!read_limit(spec, equals + 1, why, why_cap))
+                return false;
+            text = end + 1;
+            continue;
+        }
         if (!is_printable(text) || !is_printable(equals + 1) ||
             !(read_value(spec, text, equals + 1) || (from_file && read_own(spec, text, equals + 1)))) {
             snprintf(why, why_cap, "%.40s: there is no such key, or its value is wrong",
@@ -133,14 +204,16 @@ static void line_if(struct outbuf *out, const char *key, const char *value)
         line(out, key, value);
 }
 
-static void write_labels(const char *labels, struct outbuf *out)
+/* Words with spaces between them, one line each. */
+static void lines_of(const char *key, const char *words, struct outbuf *out)
 {
-    while (*labels != '\0') {
-        size_t len = strcspn(labels, " ");
-        outbuf_text(out, "label=");
-        outbuf_bytes(out, labels, len);
+    while (*words != '\0') {
+        size_t len = strcspn(words, " ");
+        outbuf_text(out, key);
+        outbuf_char(out, '=');
+        outbuf_bytes(out, words, len);
         outbuf_char(out, '\n');
-        labels += len + (labels[len] == ' ');
+        words += len + (words[len] == ' ');
     }
 }
 
@@ -162,7 +235,10 @@ void session_spec_write(const struct session_spec *spec, struct outbuf *out)
     outbuf_text(out, "\nends_s=");
     outbuf_u64(out, spec->ends_s);
     outbuf_char(out, '\n');
-    write_labels(spec->labels, out);
+    lines_of("label", spec->labels, out);
+    char limits[SESSION_LIMITS_TEXT];
+    session_limits_text(&spec->limits, limits);
+    lines_of("limit", limits, out);
 }
 
 /* ---- what it means ---- */
@@ -176,6 +252,7 @@ enum err session_narrowing(const struct session_spec *spec, struct narrowing **o
         .no_package_managers = spec->no_package_managers || spec->run_phase,
         .no_mcp_servers = spec->no_mcp_servers,
         .deny_all = spec->deny_all,
+        .limits = spec->limits,
     };
     for (const char *at = spec->hosts; *at != '\0';) {
         size_t len = strcspn(at, ",");

@@ -58,6 +58,7 @@ static void on_narrow(struct message *message, void *owner)
     struct session_message *m = (struct session_message *)message;
     struct narrowing *old = m->session->narrowing;
     m->session->narrowing = m->narrowing;
+    m->session->generation = 0;
     tunnels_judge_listener(m->session->worker->tunnels, &m->session->listener);
     narrowing_unref(old);
     free(m);
@@ -118,6 +119,10 @@ enum reason session_identify(struct session *s, const struct book *book, size_t 
         for (size_t i = 0; i < book_count(book) && s->at == SIZE_MAX; i++)
             if (span_is(policy_name(book_at(book, i)), s->environment))
                 s->at = i;
+        if (s->at != SIZE_MAX) {
+            s->limits = *policy_limits(book_at(book, s->at));
+            limits_narrow(&s->limits, narrowing_limits(s->narrowing));
+        }
         s->generation = book_generation(book);
     }
     *out_at = s->at;
@@ -131,6 +136,13 @@ void session_who(struct session *s, struct tunnel_who *out)
     out->agent = span_text(s->agent);
     out->narrowing = s->narrowing;
     out->why = &s->why;
+    out->limits = &s->limits;
+    out->use = &s->use;
+}
+
+const struct limits *session_limits(const struct session *s)
+{
+    return &s->limits;
 }
 
 /* ---- on main's ---- */

@@ -12,6 +12,7 @@ struct narrow_host {
 struct narrowing {
     atomic_uint references;
     bool only_hosts, no_packages, no_mcp, deny_all;
+    struct limits limits;
     size_t count;
     struct narrow_host hosts[];
 };
@@ -38,6 +39,7 @@ enum err narrowing_new(const struct narrowing_spec *spec, size_t *out_bad, struc
     n->no_packages = spec->no_package_managers;
     n->no_mcp = spec->no_mcp_servers;
     n->deny_all = spec->deny_all;
+    n->limits = spec->limits;
     for (; n->count < spec->host_count; n->count++) {
         if (parse_host(spec->hosts[n->count], &n->hosts[n->count]))
             continue;
@@ -90,4 +92,10 @@ bool narrowing_has_packages(const struct narrowing *narrowing)
 bool narrowing_has_mcp(const struct narrowing *narrowing)
 {
     return !narrowing->no_mcp;
+}
+
+const struct limits *narrowing_limits(const struct narrowing *narrowing)
+{
+    static const struct limits none;
+    return narrowing != NULL ? &narrowing->limits : &none;
 }

@@ -217,6 +217,9 @@ enum go tunnel_turn_away(struct tunnel *t, enum reason reason);
 uint64_t tunnel_now(const struct tunnel *t);
 const struct limits *tunnel_limits(const struct tunnel *t);
 struct question tunnel_question(const struct tunnel *t);
+/* A place among the open tunnels of environment and session; false takes none. */
+bool tunnel_take_place(struct tunnel *t);
+void tunnel_give_place(struct tunnel *t);
 /* Milliseconds since the last call for this tunnel: how long a step took. */
 uint32_t tunnel_lap(struct tunnel *t);
 

@@ -331,9 +331,8 @@ enum go step_budget(struct tunnel *t)
     const struct tunnel_process *process = t->home->o.process;
     const struct limits *limits = tunnel_limits(t);
     struct tenant *tenant = t->who.tenant;
-    if (!budget_take(&tenant->tunnels, 1, limits->tunnels))
+    if (!tunnel_take_place(t))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
-    t->holds_tunnel = true;
     if (!t->holds_upstream_fd && !budget_take(&t->home->o.process->descriptors, 1, process->descriptors_max))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
     t->holds_upstream_fd = true;

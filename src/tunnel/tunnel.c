@@ -48,7 +48,7 @@ uint64_t tunnel_now(const struct tunnel *t)
 const struct limits *tunnel_limits(const struct tunnel *t)
 {
     if (t->policy != NULL)
-        return policy_limits(t->policy);
+        return t->who.limits != NULL ? t->who.limits : policy_limits(t->policy);
     const struct tunnel_hooks *hooks = &t->home->o.hooks;
     return hooks->limits(hooks->ctx, t->home->book, t->listener);
 }
@@ -190,6 +190,30 @@ void tunnel_setup_drop(struct tunnel *t)
     t->setup = NULL;
 }
 
+/* The environment's number counts all of it together; the session's own number is counted beside it. */
+bool tunnel_take_place(struct tunnel *t)
+{
+    struct session_use *use = t->who.use;
+    uint64_t own = narrowing_limits(t->narrowing)->tunnels;
+    if (!budget_take(&t->who.tenant->tunnels, 1, policy_limits(t->policy)->tunnels))
+        return false;
+    if (use != NULL && !budget_take(&use->tunnels, 1, own)) {
+        budget_give(&t->who.tenant->tunnels, 1);
+        return false;
+    }
+    t->holds_tunnel = true;
+    return true;
+}
+
+void tunnel_give_place(struct tunnel *t)
+{
+    if (t->holds_tunnel)
+        budget_give(&t->who.tenant->tunnels, 1);
+    if (t->holds_tunnel && t->who.use != NULL)
+        budget_give(&t->who.use->tunnels, 1);
+    t->holds_tunnel = false;
+}
+
 static void give_back(struct tunnel *t)
 {
     struct tunnels *home = t->home;
@@ -202,8 +226,7 @@ static void give_back(struct tunnel *t)
     if (t->holds_upstream_fd)
         budget_give(&home->o.process->descriptors, 1);
     budget_give(&home->o.process->descriptors, 1);
-    if (t->holds_tunnel)
-        budget_give(&t->who.tenant->tunnels, 1);
+    tunnel_give_place(t);
     if (t->tenant_fds > 0)
         budget_give(&t->who.tenant->descriptors, t->tenant_fds);
     if (t->holds_held)
@@ -272,15 +295,13 @@ void tunnel_renew(struct tunnel *t)
     struct tunnel_process *process = t->home->o.process;
     ASSERT(t->recorded == RECORDED_ALL && !t->holds_credit && t->who.tenant != NULL);
     budget_give(&t->who.tenant->credit, t->tenant_credit);
-    if (t->holds_tunnel)
-        budget_give(&t->who.tenant->tunnels, 1);
+    tunnel_give_place(t);
     budget_give(&t->who.tenant->descriptors, t->tenant_fds);
     if (t->holds_upstream_fd && t->upstream == NULL) {
         budget_give(&process->descriptors, 1);
         t->holds_upstream_fd = false;
     }
     t->tenant_credit = t->tenant_fds = 0;
-    t->holds_tunnel = false;
     policy_unref(t->policy);
     narrowing_unref(t->narrowing);
     t->policy = NULL;

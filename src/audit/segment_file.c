@@ -170,10 +170,10 @@ bool segment_file_has_room(const struct audit_log *log)
 
 bool segment_file_is_ours(const struct audit_log *log)
 {
-    struct stat open_file, path;
+    struct stat path;
     char name[SEGMENT_NAME_LEN + 1];
     segment_name(log->segment.first, name);
-    return fstat(log->segment.fd, &open_file) == 0 && open_file.st_nlink == 1 &&
-           fstatat(log->segments_dir, name, &path, AT_SYMLINK_NOFOLLOW) == 0 && path.st_dev == log->segment.device &&
-           path.st_ino == log->segment.inode;
+    /* While it is open its number cannot belong to another file: one look at the name says all about the file. */
+    return fstatat(log->segments_dir, name, &path, AT_SYMLINK_NOFOLLOW) == 0 && path.st_nlink == 1 &&
+           path.st_dev == log->segment.device && path.st_ino == log->segment.inode;
 }

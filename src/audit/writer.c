@@ -188,36 +188,45 @@ static uint64_t next_wake(const struct audit_log *log)
     return at;
 }
 
-static void flag_desks(struct audit_log *log, bool sleeping)
+static void flag_desks(struct audit_log *log, bool resting, bool lightly)
 {
     for (size_t i = 0; i < log->desk_count; i++) {
-        if (sleeping && log->batch.count > 0)
+        if (resting && lightly)
             desk_set_dozing(log->desks[i].desk);
         else
-            desk_set_sleeping(log->desks[i].desk, sleeping);
+            desk_set_sleeping(log->desks[i].desk, resting);
     }
 }
 
+static void wait_for_bell(struct audit_log *log, uint64_t wait_ns)
+{
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
+    struct pollfd events[] = {
+        {.fd = log->wake_fd, .events = POLLIN},
+        {.fd = signer_fd(log->signer)                 }, /* only its end is waited for */
+    };
+    uint64_t count;
+    if (ppoll(events, 2, &timeout, NULL) > 0 && read(log->wake_fd, &count, sizeof count) < 0)
+        errno = 0;
+    if (events[1].revents != 0)
+        signer_notice_end(log->signer);
+}
+
+/* Records that somebody waits for wake the writer; the others do so only after a while without any: it looks by itself
+ * before such a record is overdue, and clients that come one after the other cost one wake-up each, not two. */
 static void rest(struct audit_log *log)
 {
-    flag_desks(log, true);
+    uint64_t dozing_until = log->last_commit_ns + LAZY_NS;
+    bool lightly = log->batch.count > 0 || (log->segment.fd >= 0 && clock_mono_ns() < dozing_until);
+    flag_desks(log, true, lightly);
     /* Whoever published before the flag was up did not see it: look once more. */
     bool found = log->segment.fd >= 0 && fill(log);
     uint64_t now = clock_mono_ns(), at = next_wake(log);
-    if (!found && !atomic_load(&log->stop) && at > now) {
-        uint64_t wait_ns = at - now;
-        struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
-        struct pollfd events[] = {
-            {.fd = log->wake_fd, .events = POLLIN},
-            {.fd = signer_fd(log->signer)                 }, /* only its end is waited for */
-        };
-        uint64_t count;
-        if (ppoll(events, 2, &timeout, NULL) > 0 && read(log->wake_fd, &count, sizeof count) < 0)
-            errno = 0;
-        if (events[1].revents != 0)
-            signer_notice_end(log->signer);
-    }
-    flag_desks(log, false);
+    if (lightly && log->batch.count == 0 && dozing_until < at)
+        at = dozing_until;
+    if (!found && !atomic_load(&log->stop) && at > now)
+        wait_for_bell(log, at - now);
+    flag_desks(log, false, false);
 }
 
 void *writer_main(void *arg)

@@ -40,6 +40,12 @@ static uint64_t number(struct scanner *s)
 static struct span string(struct scanner *s)
 {
     const uint8_t *start = s->at;
+    size_t left = s->failed ? 0 : (size_t)(s->end - s->at);
+    const uint8_t *quote = left == 0 ? NULL : memchr(start, '"', left);
+    if (quote != NULL && memchr(start, '\\', (size_t)(quote - start)) == NULL) {
+        s->at = quote + 1;
+        return span_make(start, (size_t)(quote - start));
+    }
     while (!s->failed && s->at < s->end && *s->at != '"') {
         s->failed = *s->at == '\\' && s->end - s->at < 2;
         s->at += *s->at == '\\' && !s->failed ? 2 : 1;

@@ -58,7 +58,7 @@ static void remember(void *arg, unsigned array, uint64_t index, const uint8_t ha
 }
 
 /* Hashes of a batch reach the arrays only when its root was found good: they are evidence until then. */
-static enum walk_state take_batch(struct walk *w, const struct batch *batch)
+static enum walk_state take_batch(struct walk *w, const struct batch *batch, const uint8_t (*hashes)[DIGEST_BYTES])
 {
     struct span entries = batch->entries, leaf;
     uint8_t hash[DIGEST_BYTES];
@@ -66,10 +66,8 @@ static enum walk_state take_batch(struct walk *w, const struct batch *batch)
     if (batch->commit.first != index)
         return tampered(w, index, "the commit record behind it has another place in the log");
     w->emitted_count = 0;
-    while (frame_next(&entries, &leaf)) {
-        tree_leaf_hash(w->digest, leaf, hash);
-        tree_append(&w->tree, hash, remember, w);
-    }
+    for (uint32_t i = 0; i < batch->commit.count; i++)
+        tree_append(&w->tree, hashes[i], remember, w);
     tree_root(&w->tree, hash);
     if (memcmp(hash, batch->commit.root, DIGEST_BYTES) != 0)
         return tampered(w, first_changed(w, batch), "it is not what was committed");
@@ -77,7 +75,6 @@ static enum walk_state take_batch(struct walk *w, const struct batch *batch)
         return end(w, WALK_FAILED, "no memory");
     for (size_t i = 0; i < w->emitted_count && w->hashes != NULL; i++)
         hashes_emit(w->hashes, w->emitted[i].array, w->emitted[i].index, w->emitted[i].hash);
-    entries = batch->entries;
     for (; w->entry != NULL && frame_next(&entries, &leaf); index++)
         if (!w->entry(w->arg, index, leaf))
             return WALK_STOPPED;
@@ -103,7 +100,8 @@ static enum walk_state walk_segment(struct walk *w, struct segment_reader *r, bo
 {
     while (newest || w->tree.size < limit) {
         struct batch batch;
-        enum segment_result result = segment_next(r, &batch);
+        const uint8_t(*hashes)[DIGEST_BYTES];
+        enum segment_result result = ahead_next(w->ahead, &batch, &hashes);
         if (result == SEGMENT_FAILED)
             return end(w, WALK_FAILED, "segment %llu: %s", (unsigned long long)w->last_segment, strerror(errno));
         if (result != SEGMENT_BATCH && newest)
@@ -112,9 +110,10 @@ static enum walk_state walk_segment(struct walk *w, struct segment_reader *r, bo
             return tampered(w, w->tree.size, "it is missing, and a later segment is there");
         if (!newest && batch.commit.first + batch.commit.count > limit)
             return tampered(w, limit, "two segments hold it");
-        enum walk_state state = take_batch(w, &batch);
+        enum walk_state state = take_batch(w, &batch, hashes);
         if (state != WALK_GOOD)
             return state;
+        r->offset = batch.offset + batch.len;
     }
     w->superseded_bytes += segment_bytes_left(r);
     return WALK_GOOD;
@@ -132,6 +131,7 @@ static enum walk_state walk_list(struct walk *w, const struct segment_list *list
         enum err err = segment_open(w->segments_dir, first, r);
         if (err != ERR_NONE)
             return end(w, WALK_FAILED, "segment %llu: %s", (unsigned long long)first, err_text(err));
+        ahead_begin(w->ahead, r->fd);
         if (old >= 0)
             segment_close(&(struct segment_reader){.fd = old});
         enum walk_state state = walk_segment(w, r, newest, newest ? 0 : list->firsts[i + 1]);
@@ -154,7 +154,9 @@ enum walk_state walk_run(struct walk *w)
         return end(w, WALK_FAILED, "segments/ cannot be read (%s)", err_text(err));
     w->segment_count = list.count;
     struct segment_reader reader = {.fd = -1};
-    enum walk_state state = walk_list(w, &list, &reader);
+    enum walk_state state =
+        ahead_new(&w->ahead) == ERR_NONE ? walk_list(w, &list, &reader) : end(w, WALK_FAILED, "no memory");
+    ahead_free(w->ahead);
     segment_close(&reader);
     segment_list_free(&list);
     free(w->emitted);

@@ -6,6 +6,7 @@
 #ifndef AUDIT_WALK_H
 #define AUDIT_WALK_H
 
+#include "ahead.h"
 #include "hashes.h"
 #include "segments.h"
 
@@ -45,6 +46,7 @@ struct walk {
     char message[200];
 
     /* its own */
+    struct ahead *ahead;
     struct walk_hash *emitted; /* of the batch that is being looked at */
     size_t emitted_count, emitted_cap;
     bool no_memory;

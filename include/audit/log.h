@@ -25,6 +25,8 @@ struct audit_log_options {
     /* The signer's process has ended: the gate is closed and stays so. Writer thread, once; NULL: none. */
     void (*on_signer_lost)(void *arg);
     void *on_signer_lost_arg;
+    /* The first thing that the writer thread does; NULL: nothing. */
+    void (*on_thread)(void);
 };
 
 enum audit_start {

@@ -22,6 +22,7 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     log->signer = options->signer;
     log->on_signer_lost = options->on_signer_lost;
     log->on_signer_lost_arg = options->on_signer_lost_arg;
+    log->on_thread = options->on_thread;
     log->unsigned_max_ns = options->unsigned_max_ms != 0 ? options->unsigned_max_ms * NS_PER_MS : UNSIGNED_MAX_NS;
     log->io = &audit_io_real;
     log->desk_ring_bytes = options->desk_ring_bytes;

@@ -70,6 +70,7 @@ struct audit_log {
     bool signer_lost; /* it has ended, and on_signer_lost was called */
     void (*on_signer_lost)(void *arg);
     void *on_signer_lost_arg;
+    void (*on_thread)(void);
     uint64_t unsigned_max_ns;
     const struct audit_io *io;
     size_t desk_ring_bytes;

@@ -232,6 +232,8 @@ static void rest(struct audit_log *log)
 void *writer_main(void *arg)
 {
     struct audit_log *log = arg;
+    if (log->on_thread != NULL)
+        log->on_thread();
     while (!atomic_load(&log->stop)) {
         if (log->segment.fd >= 0)
             fill(log);

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "cage.h"
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -124,6 +125,7 @@ static void status_into(struct outbuf *out, const struct daemon *daemon)
     json_close(&j, '}');
     json_key_u64(&j, "descriptors", budget_used(&daemon->process.descriptors));
     json_key_u64(&j, "descriptors_max", daemon->process.descriptors_max);
+    cage_status_into(&j);
     counters_into(&j, daemon);
     json_close(&j, '}');
     outbuf_char(out, '\n');

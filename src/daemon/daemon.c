@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cage.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -45,6 +46,11 @@ static void post_signer_lost(void *arg)
     loop_post(daemon->loop, &daemon->signer_lost);
 }
 
+static void enter_writer(void)
+{
+    cage_enter(CAGE_WRITER);
+}
+
 /* The log, main's desk and one desk a worker. */
 static int open_audit(struct daemon *daemon)
 {
@@ -66,6 +72,7 @@ static int open_audit(struct daemon *daemon)
         .desk_ring_bytes = ring_bytes(daemon),
         .on_signer_lost = post_signer_lost,
         .on_signer_lost_arg = daemon,
+        .on_thread = enter_writer,
     };
     enum audit_start start = audit_log_open(&options, &daemon->log, why, sizeof why);
     if (start != AUDIT_START_OK) {
@@ -190,6 +197,7 @@ static int start(struct daemon *daemon)
         log_error("cannot start", "why=%s", why);
         return EXIT_CONFIG;
     }
+    cage_close_process();
     if (loop_new(&daemon->loop) != ERR_NONE || control_open(daemon) != ERR_NONE ||
         identity_new(&daemon->identity) != ERR_NONE)
         return 1;
@@ -206,6 +214,8 @@ static int start(struct daemon *daemon)
         return status;
     if (entrances_open(daemon) != ERR_NONE || sessions_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
         return EXIT_CONFIG;
+    if (cage_close(daemon) != ERR_NONE)
+        return 1;
     if (audit_log_start(daemon->log) != ERR_NONE) {
         log_error("the audit log cannot be written", "dir=%s", daemon->place.audit_dir);
         return 1;
@@ -218,6 +228,7 @@ static int start(struct daemon *daemon)
     daemon->state = DAEMON_RUNNING;
     if (autoload_open(daemon) != ERR_NONE)
         return 1;
+    cage_enter(CAGE_MAIN);
     say_ready(daemon);
     supervisor_watch(daemon->loop);
     supervisor_say("READY=1");

@@ -14,6 +14,7 @@
  *   admin.c      the admin socket
  *   session*.c   sessions, see session.h
  *   supervisor.c what the service manager gives and is told
+ *   cage*.c      what the program takes from itself, see cage.h
  *   place.c      directories, accounts, limits of the process
  */
 #ifndef DAEMON_INTERNAL_H

@@ -2,6 +2,7 @@
 #include "reload.h"
 
 #include "base/log.h"
+#include "cage.h"
 
 #include <stdlib.h>
 
@@ -267,5 +268,6 @@ void load_refuse(struct daemon *daemon, const struct load *load)
     const struct finding *f = &load->first;
     log_error("policy refused, the previous one stays in force", "who=%s at=%s:%u:%u what=%s fix=%s generation=%llu",
               load->cause.who, f->file, f->line, f->column, f->message, f->fix, (unsigned long long)daemon->generation);
+    cage_explain(&load->files);
     load_record_refused(daemon, load);
 }

@@ -372,7 +372,7 @@ enum err sessions_open(struct daemon *daemon)
     return ERR_NONE;
 }
 
-/* Made with the first session: who has none leaves no directories. */
+/* At the start, or, where the directories of the program are not confined, with the first session. */
 enum err sessions_make_dirs(const struct daemon *daemon, char *why, size_t why_cap)
 {
     const char *const dirs[] = {daemon->sessions->dir, daemon->sessions->state_dir};

@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "base/assert.h"
+#include "cage.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -92,6 +93,7 @@ enum err worker_make(struct daemon *daemon, unsigned number, struct worker *out)
 static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
+    cage_enter(CAGE_WORKER);
     loop_run(worker->loop);
     daemon_worker_ended(worker->daemon);
     return NULL;

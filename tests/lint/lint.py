@@ -102,6 +102,7 @@ DOORS = [
     (r"ares(_\w+)?\.h", r"src/net/\w+\.c", 1),
     (r"openssl/.*", r"src/base/digest\.c|src/net/port_tls\.c", 2),
     (r"event2/.*|event\.h|evutil\.h", r"src/(net|daemon)/\w+\.[ch]", None),
+    (r"seccomp\.h", r"src/daemon/cage_calls\.c", 1),
     (r"jansson\.h", r"src/cli/\w+\.[ch]", None),
 ]
 

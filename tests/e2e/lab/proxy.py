@@ -69,6 +69,7 @@ class Proxy:
         self._own(self.audit_dir, 0o700)
         self._own(self.signer_dir, 0o700)
         self._own(self.folder / "admin", 0o700)
+        self._own(pathlib.Path(f"{self.audit_dir}.sessions"), 0o700)
         if unix:
             self._own(self.folder / "s", 0o755)
         self.write_policy(policy)

@@ -9,11 +9,19 @@
 
 #include "audit/signer.h"
 
+/* What the kernel counted of the program's account since the log was begun; see `sallyport nft audit-counter`. */
+struct verify_counter {
+    uint64_t connects, dns_queries;
+};
+
 struct verify_options {
     const char *dir;
     const char *vkey;   /* a verifier key line the caller trusts, or NULL: the directory's own is used, and said so */
     const char *pinned; /* file of an older checkpoint that the caller kept elsewhere, or NULL */
-    void (*progress)(void *arg, uint64_t entries); /* NULL: none */
+    uint64_t since;     /* read from the segment that holds this entry on; 0: everything */
+    const char *environment;              /* judge completeness for this one alone; NULL: for all */
+    const struct verify_counter *counter; /* to be held against the outcomes; NULL: none */
+    void (*progress)(void *arg, uint64_t entries, uint64_t of); /* NULL: none */
     void *progress_arg;
 };
 
@@ -28,9 +36,17 @@ enum verify_result {
 
 #define VERIFY_SENTENCES_MAX 64
 
+/* What was seen of one environment. */
+struct verify_environment {
+    uint64_t entries, first_seq, last_seq, attempts, denied, outcomes, open;
+};
+
 struct verify_report {
     enum verify_result result;
     uint64_t entries, signed_size, attempts, outcomes, open_flows;
+    uint64_t begun;           /* the first entry that was read */
+    uint64_t dials, dns_sent; /* of all outcomes, with a counter */
+    struct verify_environment environment;
     uint64_t first_bad; /* index, with VERIFY_TAMPERED and has_first_bad */
     bool has_first_bad;
     uint8_t root[DIGEST_BYTES];

@@ -38,7 +38,7 @@ static enum ledger_finding flow_entry(struct ledger *l, uint64_t index, const st
             return LEDGER_NO_MEMORY;
     } else if (facts->kind == LEAF_OUTCOME) {
         l->outcomes++;
-        if (!flows_take(&l->open, facts->flow))
+        if (!flows_take(&l->open, facts->flow) && !l->partial)
             return LEDGER_NO_ATTEMPT;
     }
     return LEDGER_FINE;
@@ -53,7 +53,7 @@ enum ledger_finding ledger_entry(struct ledger *l, uint64_t index, struct span l
         struct env *env = envs_find(&l->envs, out_facts->tenant);
         if (env == NULL)
             return LEDGER_NO_MEMORY;
-        if (out_facts->env_seq != env->last + 1)
+        if (out_facts->env_seq != env->last + 1 && !(l->partial && env->last == 0))
             numbers = LEDGER_GAP;
         env->last = env->settled = out_facts->env_seq;
     }

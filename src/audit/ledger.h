@@ -22,6 +22,7 @@ struct ledger {
     struct envs envs;
     struct flows open;
     uint32_t sessions;                 /* log_started entries so far */
+    bool partial;                      /* entries before the first are unknown: no finding about what began there */
     bool stopped;                      /* the last entry is log_stopped */
     uint64_t attempts, outcomes, lost; /* lost: open flows that an open_flows entry named */
 };

@@ -86,13 +86,17 @@ bool verify_entry(void *arg, uint64_t index, struct span leaf)
     case LEDGER_FINE:
         break;
     case LEDGER_GAP:
-        if (v->gaps++ < SAID_MOST)
+        if (!scope_has(v, &facts))
+            v->elsewhere++;
+        else if (v->gaps++ < SAID_MOST)
             verify_finding(r, VERIFY_INCOMPLETE, "entry %llu: environment \"%.*s\" has a gap before env_seq %llu", at,
                            (int)(facts.tenant.len < 64 ? facts.tenant.len : 64), (const char *)facts.tenant.data,
                            (unsigned long long)facts.env_seq);
         break;
     case LEDGER_NO_ATTEMPT:
-        if (v->strangers++ < SAID_MOST)
+        if (!scope_has(v, &facts))
+            v->elsewhere++;
+        else if (v->strangers++ < SAID_MOST)
             verify_finding(r, VERIFY_INCOMPLETE, "entry %llu: an outcome without an attempt that is open", at);
         break;
     case LEDGER_MALFORMED:
@@ -104,10 +108,16 @@ bool verify_entry(void *arg, uint64_t index, struct span leaf)
         verify_finding(r, VERIFY_FAILED, "no memory");
         return false;
     }
+    if (scope_entry(v, &facts) != ERR_NONE) {
+        verify_finding(r, VERIFY_FAILED, "no memory");
+        return false;
+    }
     if (facts.kind == LEAF_EVENT)
         check_event(v, index, &facts);
+    else if (v->options->counter != NULL)
+        counter_entry(v, &facts);
     if (v->options->progress != NULL && (index & PROGRESS_MASK) == PROGRESS_MASK)
-        v->options->progress(v->options->progress_arg, index + 1);
+        v->options->progress(v->options->progress_arg, index + 1, r->signed_size);
     return true;
 }
 
@@ -129,6 +139,7 @@ bool verify_commit(void *arg, const struct commit *commit, const struct tree *tr
         v->report->signed_wall_ns = commit->wall_ns;
     if (v->first_unsigned_ns == 0 && tree->size > v->report->signed_size)
         v->first_unsigned_ns = commit->wall_ns;
+    verify_heads_skip(v, v->walk->begun);
     verify_head_reached(v, commit, tree->size);
     return true;
 }

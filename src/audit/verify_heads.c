@@ -203,6 +203,13 @@ bool verify_read_heads(struct verify *v)
     return true;
 }
 
+void verify_heads_skip(struct verify *v, uint64_t begun)
+{
+    struct published *p = &v->published;
+    while (p->at < p->count && p->heads[p->at].size <= begun)
+        p->at++;
+}
+
 void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t size)
 {
     struct published *p = &v->published;
@@ -227,10 +234,18 @@ void verify_heads_end(struct verify *v, uint64_t size)
         verify_finding(r, VERIFY_TAMPERED, "%llu entries were signed, the segments hold %llu: the newest are missing",
                        (unsigned long long)r->signed_size, have);
     } else if (r->signed_size > 0 && r->result != VERIFY_TAMPERED) {
-        verify_proven(r, "the first %llu entries are those that were signed, in %zu checkpoints of %s",
-                      (unsigned long long)r->signed_size, v->published.count, v->origin);
+        if (r->begun == 0)
+            verify_proven(r, "the first %llu entries are those that were signed, in %zu checkpoints of %s",
+                          (unsigned long long)r->signed_size, v->published.count, v->origin);
+        else if (r->begun < r->signed_size)
+            verify_proven(r, "entries %llu to %llu are those that were signed, by %s", (unsigned long long)r->begun,
+                          (unsigned long long)r->signed_size - 1, v->origin);
     }
-    if (v->has_pinned && !v->pinned_seen)
+    if (v->has_pinned && v->pinned.size <= r->begun && r->begun > 0)
+        verify_unproven(r,
+                        "that the pinned checkpoint of size %llu is in this log: it lies before what was read (--full)",
+                        (unsigned long long)v->pinned.size);
+    else if (v->has_pinned && !v->pinned_seen)
         verify_finding(r, VERIFY_ROLLBACK, "the pinned checkpoint of size %llu is not in this log: rollback or fork",
                        (unsigned long long)v->pinned.size);
     else if (v->has_pinned)

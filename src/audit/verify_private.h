@@ -17,6 +17,7 @@ struct published {
 struct verify {
     const struct verify_options *options;
     struct verify_report *report;
+    const struct walk *walk;
     int dir;
     char origin[AUDIT_ORIGIN_MAX + 1];
     char log_json_hash[2 * DIGEST_BYTES + 1];
@@ -29,6 +30,8 @@ struct verify {
     struct digest *digest;
     struct commit before;      /* the commit record before the present one; count 0: none */
     int64_t first_unsigned_ns; /* wall clock of the first commit behind the last checkpoint; 0: none */
+    struct scope *scope;       /* of one environment; NULL: all are judged */
+    uint64_t elsewhere;        /* findings about other environments */
     uint64_t gaps, strangers, missing_blobs, silences;
 };
 
@@ -42,8 +45,20 @@ void verify_remark(struct verify_report *r, const char *format, ...) __attribute
 
 /* verify_heads.c: keys, checkpoints.log, checkpoint, the pinned one; false when it cannot go on. */
 bool verify_read_heads(struct verify *v);
+/* Heads of what lies before the first entry that is read are not looked at. */
+void verify_heads_skip(struct verify *v, uint64_t begun);
 void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t size);
 void verify_heads_end(struct verify *v, uint64_t size);
+
+/* verify_scope.c: one environment alone, and what outcomes add up to. */
+MUST_CHECK enum err scope_new(struct verify *v);
+void scope_free(struct scope *s); /* NULL is allowed */
+/* True if findings about this entry count. */
+bool scope_has(const struct verify *v, const struct leaf_facts *facts);
+MUST_CHECK enum err scope_entry(struct verify *v, const struct leaf_facts *facts);
+void scope_end(struct verify *v);
+void counter_entry(struct verify *v, const struct leaf_facts *facts);
+void counter_end(struct verify *v);
 
 /* verify_entries.c: hooks of the walk. */
 bool verify_entry(void *arg, uint64_t index, struct span leaf);

@@ -119,9 +119,28 @@ static enum walk_state walk_segment(struct walk *w, struct segment_reader *r, bo
     return WALK_GOOD;
 }
 
+/* The segment that `from` lies in, with the tree in front of it. */
+static enum walk_state skip_to(struct walk *w, const struct segment_list *list, size_t *out)
+{
+    size_t i = 0;
+    while (i + 1 < list->count && list->firsts[i + 1] <= w->from)
+        i++;
+    *out = i;
+    if (i == 0)
+        return WALK_GOOD;
+    struct tree_source source = hashes_source(w->hashes, w->digest);
+    w->begun = list->firsts[i];
+    return tree_resume(&source, w->begun, &w->tree) == ERR_NONE
+               ? WALK_GOOD
+               : end(w, WALK_FAILED, "hashes/ are too short to begin at entry %llu", (unsigned long long)w->begun);
+}
+
 static enum walk_state walk_list(struct walk *w, const struct segment_list *list, struct segment_reader *r)
 {
-    for (size_t i = 0; i < list->count; i++) {
+    size_t start = 0;
+    if (w->from > 0 && list->count > 0 && skip_to(w, list, &start) != WALK_GOOD)
+        return WALK_FAILED;
+    for (size_t i = start; i < list->count; i++) {
         bool newest = i + 1 == list->count;
         uint64_t first = list->firsts[i];
         if (first != w->tree.size)
@@ -146,6 +165,7 @@ enum walk_state walk_run(struct walk *w)
     struct segment_list list;
     char odd[64];
     w->tree = (struct tree){.digest = w->digest};
+    w->begun = 0;
     w->last.count = 0;
     enum err err = segment_list(w->segments_dir, &list, odd, sizeof odd);
     if (err == ERR_CORRUPT)

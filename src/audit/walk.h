@@ -29,12 +29,16 @@ struct walk {
     int segments_dir;
     struct hashes *hashes; /* compared with and appended to */
     struct digest *digest;
+    /* Begin with the segment that holds this entry: what lies before is taken from the hash arrays, which the first
+     * signed root behind it proves or refutes. */
+    uint64_t from;
     void *arg;
     bool (*entry)(void *arg, uint64_t index, struct span leaf); /* after its batch was found good */
     bool (*commit)(void *arg, const struct commit *commit, const struct tree *tree);
 
     /* out */
     struct tree tree;
+    uint64_t begun;     /* index of the first entry that was read */
     struct commit last; /* of the last batch; count 0: none */
     size_t segment_count;
     uint64_t last_segment;     /* first index of the newest one */

@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "cli/verbs.h"
 
-#include <argp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,19 +19,12 @@ struct evidence_args {
     uint64_t index;
 };
 
-static void take_time(struct argp_state *state, const char *arg, int64_t *out)
-{
-    if (audit_parse_time(arg, out) != ERR_NONE)
-        argp_error(state, "'%s' is no time: write 2026-11-21, 2026-11-21T10:00:00Z, or 1h for an hour ago", arg);
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct evidence_args *a = state->input;
     switch (key) {
     case OPT_INDEX:
-        if (text_u64(span_text(arg), UINT64_MAX / 2, &a->index) != ERR_NONE)
-            argp_error(state, "'%s' is no index", arg);
+        audit_take_index(state, arg, &a->index);
         a->has_index = true;
         return 0;
     case OPT_UID:
@@ -42,10 +34,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->bundle.environment = arg;
         return 0;
     case OPT_FROM:
-        take_time(state, arg, &a->bundle.from_ms);
+        audit_take_time(state, arg, &a->bundle.from_ms);
         return 0;
     case OPT_TO:
-        take_time(state, arg, &a->bundle.to_ms);
+        audit_take_time(state, arg, &a->bundle.to_ms);
         return 0;
     case OPT_OUT:
         a->out = arg;
@@ -56,33 +48,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_PIN:
         a->pin = arg;
         return 0;
-    case ARGP_KEY_ARG:
-        if (a->dir != NULL)
-            argp_error(state, "one directory is enough");
-        a->dir = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (a->dir == NULL)
-            argp_error(state, "name the log's directory");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return audit_take_dir(key, arg, state, &a->dir);
     }
-}
-
-static int fail(const char *verb, const char *where, enum err err, const char *why)
-{
-    fprintf(stderr, "sallyport audit %s: %s: %s\n", verb, where, why);
-    return audit_exit(err);
-}
-
-static enum err open_log(const struct evidence_args *a, const char *verb, struct evidence **out, int *status)
-{
-    char line[512], why[256] = "";
-    enum err err = evidence_open(a->dir, audit_key_line(a->key, line, sizeof line), out, why, sizeof why);
-    if (err != ERR_NONE)
-        *status = fail(verb, a->dir, err, why);
-    return err;
 }
 
 /* ---- prove ---- */
@@ -117,14 +85,15 @@ static int prove_one(const struct evidence_args *a, struct evidence *e, uint64_t
     struct outbuf o = outbuf_make(text, sizeof text);
     enum err err = evidence_prove(e, index, &o);
     if (err != ERR_NONE)
-        return fail("prove", a->dir, ERR_IO, err == ERR_NOT_FOUND ? "that entry is not signed yet" : err_text(err));
+        return audit_fail("prove", a->dir, ERR_IO,
+                          err == ERR_NOT_FOUND ? "that entry is not signed yet" : err_text(err));
     FILE *out = a->out != NULL ? fopen(a->out, "wxe") : stdout;
     if (out == NULL)
-        return fail("prove", a->out, ERR_IO, "cannot be made, or exists already");
+        return audit_fail("prove", a->out, ERR_IO, "cannot be made, or exists already");
     bool put = fwrite(text, 1, o.len, out) == o.len && fflush(out) == 0;
     if (a->out != NULL)
         put = fclose(out) == 0 && put;
-    return put ? 0 : fail("prove", a->out != NULL ? a->out : "-", ERR_IO, "cannot be written");
+    return put ? 0 : audit_fail("prove", a->out != NULL ? a->out : "-", ERR_IO, "cannot be written");
 }
 
 static int prove_uid(const struct evidence_args *a, struct evidence *e)
@@ -133,8 +102,8 @@ static int prove_uid(const struct evidence_args *a, struct evidence *e)
     enum err err = evidence_each(e, find_uid, &search);
     if (search.found)
         return prove_one(a, e, search.index);
-    return fail("prove", a->dir, err == ERR_NONE ? ERR_IO : err,
-                err == ERR_NONE ? "no signed entry has that uid" : err_text(err));
+    return audit_fail("prove", a->dir, err == ERR_NONE ? ERR_IO : err,
+                      err == ERR_NONE ? "no signed entry has that uid" : err_text(err));
 }
 
 static int prove_environment(struct evidence_args *a, struct evidence *e)
@@ -142,9 +111,9 @@ static int prove_environment(struct evidence_args *a, struct evidence *e)
     struct evidence_bundle *b = &a->bundle;
     enum err err = evidence_bundle(e, b, a->out);
     if (err == ERR_NOT_FOUND)
-        return fail("prove", a->dir, ERR_IO, "the environment has no signed entry in that time");
+        return audit_fail("prove", a->dir, ERR_IO, "the environment has no signed entry in that time");
     if (err != ERR_NONE)
-        return fail("prove", a->out, err, err_text(err));
+        return audit_fail("prove", a->out, err, err_text(err));
     printf("%llu entries of %s, numbers %llu to %llu of %llu, against the tree of %llu entries\n",
            (unsigned long long)b->entries, b->environment, (unsigned long long)b->first_env_seq,
            (unsigned long long)b->last_env_seq, (unsigned long long)b->env_entries,
@@ -178,7 +147,6 @@ int audit_verb_prove(int argc, char **argv)
         NULL};
     struct evidence_args args = {0};
     struct evidence *e = NULL;
-    int status = 0;
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     if (args.has_index + (args.uid != NULL) + (args.bundle.environment != NULL) != 1) {
         fputs("sallyport audit prove: give one of --index, --uid and --env\n", stderr);
@@ -188,7 +156,8 @@ int audit_verb_prove(int argc, char **argv)
         fputs("sallyport audit prove: --env wants --out, a directory to make\n", stderr);
         return EXIT_USAGE;
     }
-    if (open_log(&args, "prove", &e, &status) != ERR_NONE)
+    int status = audit_open_evidence("prove", args.dir, args.key, &e);
+    if (status != 0)
         return status;
     if (args.uid != NULL)
         status = prove_uid(&args, e);
@@ -221,17 +190,17 @@ int audit_verb_tiles(int argc, char **argv)
         NULL};
     struct evidence_args args = {0};
     struct evidence *e = NULL;
-    int status = 0;
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     if (args.out == NULL) {
         fputs("sallyport audit tiles: --out is missing\n", stderr);
         return EXIT_USAGE;
     }
-    if (open_log(&args, "tiles", &e, &status) != ERR_NONE)
+    int status = audit_open_evidence("tiles", args.dir, args.key, &e);
+    if (status != 0)
         return status;
     enum err err = evidence_tiles(e, args.out);
     if (err != ERR_NONE)
-        status = fail("tiles", args.out, err, err_text(err));
+        status = audit_fail("tiles", args.out, err, err_text(err));
     evidence_close(e);
     return status;
 }
@@ -270,10 +239,10 @@ static int check_pinned(const char *path, struct evidence *e)
     enum err err = read_pinned(file, evidence_origin(e), &head);
     fclose(file);
     if (err != ERR_NONE)
-        return fail("checkpoint", path, ERR_IO, "is there and is no checkpoint of this log");
+        return audit_fail("checkpoint", path, ERR_IO, "is there and is no checkpoint of this log");
     if (evidence_extends(e, &head))
         return 0;
-    fail("checkpoint", path, ERR_IO, "the log does not extend what was pinned: rollback or fork");
+    audit_fail("checkpoint", path, ERR_IO, "the log does not extend what was pinned: rollback or fork");
     return 4;
 }
 
@@ -284,15 +253,15 @@ static int pin(const char *path, struct evidence *e)
     if (status != 0)
         return status;
     if ((size_t)snprintf(fresh, sizeof fresh, "%s.new", path) >= sizeof fresh)
-        return fail("checkpoint", path, ERR_IO, "the name is too long");
+        return audit_fail("checkpoint", path, ERR_IO, "the name is too long");
     struct span text = evidence_checkpoint(e);
     FILE *file = fopen(fresh, "we");
     if (file == NULL)
-        return fail("checkpoint", fresh, ERR_IO, "cannot be written");
+        return audit_fail("checkpoint", fresh, ERR_IO, "cannot be written");
     bool put = fwrite(text.data, 1, text.len, file) == text.len && fflush(file) == 0 && fsync(fileno(file)) == 0;
     put = fclose(file) == 0 && put;
     if (!put || rename(fresh, path) != 0)
-        return fail("checkpoint", path, ERR_IO, "cannot be written");
+        return audit_fail("checkpoint", path, ERR_IO, "cannot be written");
     return 0;
 }
 
@@ -318,9 +287,9 @@ int audit_verb_checkpoint(int argc, char **argv)
         NULL};
     struct evidence_args args = {0};
     struct evidence *e = NULL;
-    int status = 0;
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    if (open_log(&args, "checkpoint", &e, &status) != ERR_NONE)
+    int status = audit_open_evidence("checkpoint", args.dir, args.key, &e);
+    if (status != 0)
         return status;
     struct span text = evidence_checkpoint(e);
     if (args.pin != NULL)

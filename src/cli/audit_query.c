@@ -4,16 +4,12 @@
 
 #include "audit/query.h"
 #include "audit/reader.h"
-#include "base/clock.h"
 #include "base/digest.h"
 #include "base/outbuf.h"
-#include "base/text.h"
 #include "cli/verbs.h"
 
-#include <argp.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     OPT_ENV = 1000,
@@ -34,36 +30,6 @@ struct query_args {
     struct audit_filter filter;
     bool json, count;
 };
-
-enum err audit_parse_time(const char *text, int64_t *out_ms)
-{
-    struct tm tm = {0};
-    uint64_t ago = 0;
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (end == NULL) {
-        tm = (struct tm){0};
-        end = strptime(text, "%Y-%m-%d", &tm);
-    }
-    if (end != NULL && *end == '\0') {
-        *out_ms = (int64_t)timegm(&tm) * 1000;
-        return *out_ms > 0 ? ERR_NONE : ERR_INVALID;
-    }
-    enum err err = text_duration_ms(span_text(text), &ago);
-    if (err == ERR_NONE)
-        *out_ms = clock_wall_ns() / 1000000 - (int64_t)ago;
-    return err;
-}
-
-int audit_exit(enum err err)
-{
-    return err == ERR_CORRUPT ? 2 : err == ERR_NOT_FOUND ? 3 : err == ERR_NONE ? 0 : 1;
-}
-
-static void take_time(struct argp_state *state, const char *arg, int64_t *out)
-{
-    if (audit_parse_time(arg, out) != ERR_NONE)
-        argp_error(state, "'%s' is no time: write 2026-11-21, 2026-11-21T10:00:00Z, or 1h for an hour ago", arg);
-}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -90,10 +56,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->filter.reason = arg;
         return 0;
     case OPT_SINCE:
-        take_time(state, arg, &a->filter.since_ms);
+        audit_take_time(state, arg, &a->filter.since_ms);
         return 0;
     case OPT_UNTIL:
-        take_time(state, arg, &a->filter.until_ms);
+        audit_take_time(state, arg, &a->filter.until_ms);
         return 0;
     case OPT_JSON:
         a->json = true;
@@ -105,17 +71,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (strcmp(arg, "jsonl") != 0)
             argp_error(state, "the only format is jsonl, not '%s'", arg);
         return 0;
-    case ARGP_KEY_ARG:
-        if (a->dir != NULL)
-            argp_error(state, "one directory is enough");
-        a->dir = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (a->dir == NULL)
-            argp_error(state, "name the log's directory");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return audit_take_dir(key, arg, state, &a->dir);
     }
 }
 

@@ -18,6 +18,7 @@ static const struct verb verbs[] = {
     {"check",   verb_check,   "would this policy load, what does it open, and from which line"},
     {"explain", verb_explain, "one decision, the line that made it, and what would change it" },
     {"audit",   verb_audit,   "verify, read and prove the audit log"                          },
+    {"nft",     verb_nft,     "rules for the kernel: an independent count of what leaves"     },
     {"env",     verb_env,     "variables and files that make clients use the proxy"           },
     {"session", verb_session, "open, narrow and close a session with a socket of its own"     },
     {"status",  verb_status,  "what a running proxy is doing"                                 },

@@ -262,6 +262,31 @@ static void a_start_is_refused(void **state)
     fixture_remove(&f);
 }
 
+/* Only the segments from the one that holds the entry: what was changed before goes unseen, and is not vouched for. */
+static void a_part_is_verified_alone(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_make(&f);
+    f.segment_bytes = 8192;
+    fixture_start(&f);
+    for (unsigned i = 0; i < 10; i++)
+        fixture_feed(&f, 1 + 10 * i, 5);
+    fixture_stop(&f);
+    struct verify_options options = {.dir = f.dir, .since = 60};
+    assert_int_equal(audit_verify(&options, &report), VERIFY_PROVEN);
+    assert_true(report.begun > 0 && report.begun <= 60);
+    assert_true(report_has(report.unproven, report.unproven_count, "were not read"));
+    assert_true(report_has(report.proven, report.proven_count, "are those that were signed, by log.test"));
+    fixture_shell(&f, "sed -i 's/files.test/filez.test/' segments/00000000000000000000.seg");
+    assert_int_equal(audit_verify(&options, &report), VERIFY_PROVEN);
+    assert_verified(&f, VERIFY_TAMPERED);
+    /* The tree in front of the part comes from files that nobody signed: a wrong one is found at the first root. */
+    fixture_shell(&f, "printf 'x' | dd of=hashes/0 conv=notrunc status=none");
+    assert_int_equal(audit_verify(&options, &report), VERIFY_TAMPERED);
+    fixture_remove(&f);
+}
+
 static void an_older_state_is_a_rollback(void **state)
 {
     (void)state;
@@ -320,6 +345,7 @@ int main(void)
         cmocka_unit_test(open_flows_are_named_after_a_crash),
         cmocka_unit_test(blobs_are_kept_and_checked),
         cmocka_unit_test(a_start_is_refused),
+        cmocka_unit_test(a_part_is_verified_alone),
         cmocka_unit_test(an_older_state_is_a_rollback),
         cmocka_unit_test(missing_checkpoints_are_noticed),
     };

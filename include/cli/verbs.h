@@ -15,6 +15,7 @@ int verb_check(int argc, char **argv);
 int verb_env(int argc, char **argv);
 int verb_nft(int argc, char **argv);
 int verb_explain(int argc, char **argv);
+int verb_groups(int argc, char **argv);
 int verb_health(int argc, char **argv);
 int verb_policy(int argc, char **argv);
 int verb_reload(int argc, char **argv);

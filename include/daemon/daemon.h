@@ -22,7 +22,8 @@ struct daemon_listen {
 struct daemon_options {
     const char *config_path; /* a gateway's configuration, instead of all that follows but ready_fd; or NULL */
     const char *policy_path;
-    const char *egress_path; /* NULL: none */
+    const char *egress_path;    /* NULL: none */
+    const char *catalogue_path; /* of package managers' hosts; NULL: the built-in one */
     bool strict_files;
     const char *audit_dir;    /* NULL: under the state directory */
     const char *signer_dir;   /* NULL: beside the audit directory */

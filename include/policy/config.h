@@ -40,6 +40,7 @@ struct config {
     size_t environment_count;
     const struct config_server *dns;
     size_t dns_count;                                       /* 0: those of the system */
+    const char *catalogue_path;                             /* NULL: the built-in one */
     const char *audit_dir, *signer_dir, *admin_path, *user; /* NULL: the usual place or account */
     unsigned workers;                                       /* 0: one a core */
     uint64_t drain_ms;

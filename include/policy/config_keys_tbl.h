@@ -17,6 +17,7 @@ X("environments[].egress", FREE, GATEWAY, "", "none", "the egress block itself, 
 X("environments[].sources", PREFIXES, GATEWAY, "", "[]", "source addresses of its clients; no two environments may share one")
 X("ceiling", FREE, GATEWAY, "", "none", "networking and egress keys that no environment may exceed")
 X("denied_hosts", NAMES, GATEWAY, "", "[]", "names and *. patterns that no environment can allow")
+X("catalogue", STRING, GATEWAY, "", "the built-in one", "file with the groups that allow_package_managers opens, for every environment")
 X("limits", MAP, GATEWAY, "", "{}", "budgets and deadlines of environments that do not set their own, by the same keys")
 X("audit", MAP, GATEWAY, "", "{}", "where the audit log lies")
 X("audit.dir", STRING, GATEWAY, "", "audit under the state directory", "directory of the audit log")

@@ -37,7 +37,7 @@ enum key_type {
 #undef X
 };
 
-enum key_scope { SCOPE_VENDOR, SCOPE_ENV, SCOPE_HOST, SCOPE_GATEWAY };
+enum key_scope { SCOPE_VENDOR, SCOPE_ENV, SCOPE_HOST, SCOPE_GATEWAY, SCOPE_CATALOGUE };
 
 struct key_row {
     const char *path; /* "egress.hosts[].ports" */
@@ -52,6 +52,8 @@ struct key_row {
 const struct key_row *keys_rows(size_t *out_count);
 /* Every row of a gateway's configuration (policy/config_keys_tbl.h); those of `limits` stand in the table of limits. */
 const struct key_row *config_keys_rows(size_t *out_count);
+/* Every row of a catalogue of package managers' hosts (policy/catalogue_keys_tbl.h). */
+const struct key_row *catalogue_keys_rows(size_t *out_count);
 const char *key_type_text(enum key_type type);
 
 #endif

@@ -56,6 +56,7 @@ struct policy_sources {
     const struct policy_text *text;        /* instead of path; NULL: none */
     const struct policy_text *egress_text; /* instead of egress_path; NULL: none */
     const struct policy_above *above;      /* NULL: nothing */
+    const char *catalogue_path;            /* of package managers' hosts; NULL: the built-in one */
 };
 
 /*
@@ -179,9 +180,11 @@ struct policy_line {
 typedef void policy_line_fn(void *arg, const struct policy_line *line);
 void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg);
 
+struct catalogue;
+
 /* For a refusal at the target, address or hello stage: the smallest lines of YAML that would open it, or a sentence
  * that says why nothing can. */
 void policy_opening(const struct policy *policy, const struct question *question, const struct decision *decision,
-                    const struct ipaddr *address, struct outbuf *out);
+                    const struct ipaddr *address, const struct catalogue *catalogue, struct outbuf *out);
 
 #endif

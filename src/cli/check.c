@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_EGRESS = 1000, OPT_JSON, OPT_STRICT, OPT_QUIET };
+enum { OPT_EGRESS = 1000, OPT_CATALOGUE, OPT_JSON, OPT_STRICT, OPT_QUIET };
 
 #define FILES_MAX 256
 #define JSON_CAP  (256u * 1024u) /* the findings of one file: at most DIAG_MAX, escaped */
 
 struct check {
-    const char *egress;
+    const char *egress, *catalogue;
     bool json, strict, quiet;
     const char *files[FILES_MAX];
     size_t file_count;
@@ -23,10 +23,11 @@ struct check {
 
 static const struct argp_option options[] = {
     {"egress",                                 OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"json",                                  OPT_JSON, 0, 0, "one JSON object a file, one a line", 0},
-    {"strict", OPT_STRICT, 0, 0, "lints fail as well, and what the group may write is an error", 0},
-    {"quiet",                                        OPT_QUIET, 0, 0, "the findings alone, without the effective policy", 0},
-    {0},
+    {"catalogue",                                  OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
+    {"json", OPT_JSON, 0, 0, "one JSON object a file, one a line", 0},
+    {"strict",                                        OPT_STRICT, 0, 0, "lints fail as well, and what the group may write is an error", 0},
+    {"quiet",OPT_QUIET, 0, 0, "the findings alone, without the effective policy", 0},
+    {0                                      },
 };
 
 static const char doc[] =
@@ -44,6 +45,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case OPT_EGRESS:
         c->egress = arg;
+        return 0;
+    case OPT_CATALOGUE:
+        c->catalogue = arg;
         return 0;
     case OPT_JSON:
         c->json = true;
@@ -76,7 +80,11 @@ static void print_rule(void *arg, const struct policy_line *line)
         printf("  %s\n", line->section);
     *section = line->section;
     const struct rule *rule = &line->rule;
-    if (rule->file != NULL)
+    if (rule->file != NULL && rule->group.len > 0)
+        printf("    %-60s group %.*s, version %.*s, %s:%u\n", line->text, (int)rule->group.len,
+               (const char *)rule->group.data, (int)rule->version.len, (const char *)rule->version.data, rule->file,
+               rule->line);
+    else if (rule->file != NULL)
         printf("    %-60s %s:%u\n", line->text, rule->file, rule->line);
     else if (rule->group.len > 0)
         printf("    %-60s group %.*s, version %.*s\n", line->text, (int)rule->group.len, (const char *)rule->group.data,
@@ -160,7 +168,8 @@ static void report_json(const struct check *c, const char *file, const struct po
 
 static bool check_file(const struct check *c, const char *file)
 {
-    const struct policy_sources sources = {.path = file, .egress_path = c->egress, .strict_files = c->strict};
+    const struct policy_sources sources = {
+        .path = file, .egress_path = c->egress, .strict_files = c->strict, .catalogue_path = c->catalogue};
     struct diag diag;
     struct policy *policy = NULL;
     diag_init(&diag);

@@ -4,7 +4,7 @@
 
 #include "explain_log.h"
 #include "findings.h"
-#include "policy/policy.h"
+#include "policy/catalogue.h"
 
 #include <argp.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 enum {
     OPT_POLICY = 1000,
     OPT_EGRESS,
+    OPT_CATALOGUE,
     OPT_VIA,
     OPT_METHOD,
     OPT_ADDRESS,
@@ -29,7 +30,8 @@ enum {
 #define OWN_MAX        16
 
 struct explain {
-    const char *policy_path, *egress_path, *host, *audit_dir;
+    const char *policy_path, *egress_path, *catalogue_path, *host, *audit_dir;
+    const struct catalogue *catalogue;
     const char *request; /* the id of one that the log holds */
     enum door door;
     enum method method;
@@ -50,20 +52,21 @@ struct answer {
 };
 
 static const struct argp_option options[] = {
-    {"policy",                                           OPT_POLICY, "FILE", 0, "environment file (required without --audit-dir)", 0},
-    {"egress",                                            OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"via", OPT_VIA, "DOOR", 0, "connect, http or socks5 (connect)", 0},
-    {"method",                                                  OPT_METHOD, "METHOD", 0, "method of a plain HTTP request (GET)", 0},
-    {"address",OPT_ADDRESS, "ADDR", 0, "what the name resolves to, may be repeated; nothing is resolved", 0},
-    {"sni",                                                 OPT_SNI, "NAME", 0, "the TLS hello names this host", 0},
-    {"no-sni",                                                 OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
-    {"ech",                                              OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
-    {"no-tls",                                            OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
-    {"silent",               OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
-    {"own",                                                  OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
-    {"audit-dir",OPT_AUDIT_DIR, "DIR", 0, "HOST is a request id: what this log says of it, asked again", 0},
-    {"json",                                                 OPT_JSON, 0, 0, "as one JSON object", 0},
-    {0                                                },
+    {"policy",                                                  OPT_POLICY, "FILE", 0, "environment file (required without --audit-dir)", 0},
+    {"egress",                                                   OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
+    {"catalogue",        OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
+    {"via",                                                         OPT_VIA, "DOOR", 0, "connect, http or socks5 (connect)", 0},
+    {"method",OPT_METHOD, "METHOD", 0, "method of a plain HTTP request (GET)", 0},
+    {"address",                                                        OPT_ADDRESS, "ADDR", 0, "what the name resolves to, may be repeated; nothing is resolved", 0},
+    {"sni",                                                        OPT_SNI, "NAME", 0, "the TLS hello names this host", 0},
+    {"no-sni",                                               OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
+    {"ech",                                                   OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
+    {"no-tls", OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
+    {"silent",                                                         OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
+    {"own",OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
+    {"audit-dir",                                                        OPT_AUDIT_DIR, "DIR", 0, "HOST is a request id: what this log says of it, asked again", 0},
+    {"json",                                                        OPT_JSON, 0, 0, "as one JSON object", 0},
+    {0                                                 },
 };
 
 static const char doc[] =
@@ -175,6 +178,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_EGRESS:
         e->egress_path = arg;
+        return 0;
+    case OPT_CATALOGUE:
+        e->catalogue_path = arg;
         return 0;
     case OPT_VIA:
         set_door(e, arg, state);
@@ -366,7 +372,7 @@ static int answer(const struct explain *e, const struct policy *policy)
             .own_count = e->own_count,
         };
         ask(e, policy, &question, &a);
-        policy_opening(policy, &question, &a.decision, a.address, &out);
+        policy_opening(policy, &question, &a.decision, a.address, e->catalogue, &out);
     } else {
         target = (struct target){0};
     }
@@ -445,14 +451,20 @@ int verb_explain(int argc, char **argv)
     enum err err = e.audit_dir != NULL ? open_logged(&e, &logged, &diag, &policy) : ERR_NONE;
     complete(&e);
     if (err == ERR_NONE && policy == NULL) {
-        const struct policy_sources sources = {.path = e.policy_path, .egress_path = e.egress_path};
+        const struct policy_sources sources = {
+            .path = e.policy_path, .egress_path = e.egress_path, .catalogue_path = e.catalogue_path};
         err = policy_load(&sources, &diag, &policy);
     }
+    struct catalogue *catalogue = NULL;
+    if (err == ERR_NONE)
+        err = catalogue_load(e.catalogue_path, false, &diag, &catalogue);
+    e.catalogue = catalogue;
     if (err == ERR_NONE)
         status = answer(&e, policy);
     else
         findings_print(&diag, stderr);
     policy_unref(policy);
+    catalogue_free(catalogue);
     diag_clear(&diag);
     return status;
 }

@@ -123,6 +123,7 @@ static void load_one(struct daemon *daemon, struct load *load, const struct conf
         load->failed++;
         note_file(load, environment->sources.path);
         note_file(load, environment->sources.egress_path);
+        note_file(load, environment->sources.catalogue_path);
     }
     /* What is said of an environment that did not change was said when it was loaded. */
     if (load->kept == kept && load->failed <= FAILED_SAID_MAX)

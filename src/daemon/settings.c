@@ -51,6 +51,7 @@ static enum err from_options(const struct daemon_options *options, struct config
     s->environment.sources = (struct policy_sources){
         .path = options->policy_path,
         .egress_path = options->egress_path,
+        .catalogue_path = options->catalogue_path,
         .strict_files = options->strict_files,
     };
     for (size_t i = 0; i < options->dns_count; i++)

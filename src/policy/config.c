@@ -60,6 +60,7 @@ static void load_places(struct config_reader *r, const struct node *root)
     config->audit_dir = config_path(r, audit, "dir");
     config->signer_dir = config_path(r, audit, "signer_dir");
     config->user = config_string(r, root, "user");
+    config->catalogue_path = config_path(r, root, "catalogue");
     const char *text = config_string(r, root, "admin");
     if (text == NULL)
         return;

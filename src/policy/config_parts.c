@@ -275,7 +275,8 @@ static void load_environment(struct config_reader *r, const struct node *map, st
                     .egress_path = config_path(r, map, "egress_file"),
                     .egress_text = part_of(r, map, "egress"),
                     .strict_files = config->strict_files,
-                    .above = &config->above},
+                    .above = &config->above,
+                    .catalogue_path = config->catalogue_path},
         .line = map->line,
         .column = map->column,
     };
@@ -400,7 +401,7 @@ static void load_ceiling_block(struct config_reader *r, const struct node *block
         config_error(r, block, "missing_key", fix, "the ceiling has no networking block");
         return;
     }
-    struct policy_sources sources = {.strict_files = config->strict_files};
+    struct policy_sources sources = {.strict_files = config->strict_files, .catalogue_path = config->catalogue_path};
     sources.text = ceiling_text(r, block);
     sources.egress_text = part_of(r, block, "egress");
     if (sources.text == NULL)

@@ -2,7 +2,6 @@
 #include "data.h"
 
 #include "base/assert.h"
-#include "base/text.h"
 #include "tree.h"
 
 extern const uint8_t policy_builtin_begin[], policy_builtin_end[];
@@ -76,63 +75,4 @@ const struct builtin_data *data_builtin(struct arena *arena)
         receivers[data->receiver_count++] = (struct receiver){text_of(item, "suffix"), text_of(item, "why")};
     data->receivers = receivers;
     return arena->failed ? NULL : data;
-}
-
-/* ---- the catalogue ---- */
-
-static unsigned modes_of(const struct node *map, unsigned dflt)
-{
-    const struct node *list = node_get(map, "modes");
-    if (list == NULL)
-        return dflt;
-    unsigned modes = 0;
-    for (const struct node *item = list->first; item != NULL; item = item->next)
-        modes |= span_is(item->text, "compat") ? MODE_COMPAT : MODE_READ_ONLY;
-    return modes;
-}
-
-static struct catalogue_host host_of(struct arena *arena, const struct node *item, unsigned modes)
-{
-    if (item->kind == NODE_SCALAR)
-        return (struct catalogue_host){.host = item->text, .modes = modes};
-    return (struct catalogue_host){
-        .host = text_of(item, "host"),
-        .modes = modes_of(item, modes),
-        .except = words_of(arena, item, "except"),
-    };
-}
-
-static void read_group(struct arena *arena, const struct node *map, struct catalogue_group *out)
-{
-    uint64_t tier = 0;
-    ASSERT(text_u64(text_of(map, "tier"), 2, &tier) == ERR_NONE);
-    out->name = map->key;
-    out->why = text_of(map, "why");
-    out->tier = (uint8_t)tier;
-    out->managers = words_of(arena, map, "managers");
-    const struct node *list = node_get(map, "hosts");
-    ASSERT(list != NULL);
-    struct catalogue_host *hosts = arena_array(arena, list->count, sizeof *hosts);
-    unsigned modes = modes_of(map, 0);
-    for (const struct node *item = list->first; hosts != NULL && item != NULL; item = item->next)
-        hosts[out->host_count++] = host_of(arena, item, modes);
-    out->hosts = hosts;
-}
-
-const struct catalogue *data_catalogue(struct arena *arena)
-{
-    struct node *root = read_data(arena, "package-managers.yaml", data_catalogue_text());
-    struct catalogue *catalogue = arena_take(arena, sizeof *catalogue);
-    if (root == NULL || catalogue == NULL)
-        return NULL;
-    const struct node *map = node_get(root, "groups");
-    ASSERT(map != NULL);
-    struct catalogue_group *groups = arena_array(arena, map->count, sizeof *groups);
-    if (groups == NULL)
-        return NULL;
-    for (const struct node *item = map->first; item != NULL; item = item->next)
-        read_group(arena, item, &groups[catalogue->group_count++]);
-    catalogue->groups = groups;
-    catalogue->version = text_of(root, "version");
-    return arena->failed ? NULL : catalogue;
 }

@@ -7,12 +7,7 @@
 #define POLICY_DATA_H
 
 #include "node.h"
-#include "wire/hostname.h"
-
-struct word_list {
-    const struct span *at;
-    uint32_t count;
-};
+#include "policy/catalogue.h"
 
 struct receiver {
     struct span suffix, why;
@@ -25,35 +20,12 @@ struct builtin_data {
     uint32_t receiver_count;
 };
 
-enum catalogue_mode { MODE_COMPAT = 1, MODE_READ_ONLY = 2 };
-
-struct catalogue_host {
-    struct span host; /* name or *. pattern */
-    unsigned modes;
-    struct word_list except;
-};
-
-struct catalogue_group {
-    struct span name, why;
-    uint8_t tier;
-    struct word_list managers;
-    const struct catalogue_host *hosts;
-    uint32_t host_count;
-};
-
-struct catalogue {
-    struct span version;
-    const struct catalogue_group *groups;
-    uint32_t group_count;
-};
-
 /* The bytes as they stand in policies/. */
 struct span data_builtin_text(void);
 struct span data_catalogue_text(void);
 
-/* Both borrow the arena; NULL when memory is short. */
+/* Borrows the arena; NULL when memory is short. */
 const struct builtin_data *data_builtin(struct arena *arena);
-const struct catalogue *data_catalogue(struct arena *arena);
 
 /* True if `name` is `suffix` or lies below it. */
 bool data_covers(struct span suffix, struct span name);

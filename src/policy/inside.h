@@ -50,6 +50,9 @@ struct mcp_host {
 struct group_host {
     struct span group;
     struct span text;
+    struct span version;
+    const char *file; /* of an operator's own catalogue; NULL: built in */
+    uint32_t line;
     uint32_t index; /* within its group */
     uint8_t tier;
     struct span why;
@@ -120,6 +123,7 @@ struct policy {
     LIST_OF(struct placed_pattern) allow_patterns;
     LIST_OF(struct placed_pattern) deny_patterns;
     struct span catalogue_version, builtin_version;
+    const char *catalogue_file; /* NULL: the built-in one */
     enum package_mode { PACKAGES_COMPAT, PACKAGES_READ_ONLY, PACKAGES_DECLARED } package_mode;
     struct place package_mode_place;
 

@@ -25,6 +25,18 @@ const struct key_row *config_keys_rows(size_t *out_count)
     return config_rows;
 }
 
+static const struct key_row catalogue_rows[] = {
+#define X(path, type, scope, values, dflt, sentence) {path, KEY_##type, SCOPE_##scope, values, dflt, sentence},
+#include "policy/catalogue_keys_tbl.h"
+#undef X
+};
+
+const struct key_row *catalogue_keys_rows(size_t *out_count)
+{
+    *out_count = sizeof catalogue_rows / sizeof catalogue_rows[0];
+    return catalogue_rows;
+}
+
 const char *key_type_text(enum key_type type)
 {
     static const char *const texts[] = {

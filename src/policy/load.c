@@ -376,13 +376,18 @@ static enum err load(const struct source_text texts[static 2], const struct poli
         return ERR_NO_MEMORY;
     atomic_init(&policy->references, 1);
     names_init(&policy->names);
-    struct loader l = {.policy = policy, .diag = diag, .strict_files = sources->strict_files, .above = sources->above};
+    struct loader l = {.policy = policy,
+                       .diag = diag,
+                       .strict_files = sources->strict_files,
+                       .above = sources->above,
+                       .catalogue_path = sources->catalogue_path};
     enum err err = ERR_NO_MEMORY;
     if (prepare(&l, texts)) {
         digest_begin(l.sources);
         err = build(&l);
     }
     digest_free(l.sources);
+    catalogue_free(l.catalogue);
     arena_clear(&l.trees);
     if (err != ERR_NONE) {
         policy_unref(policy);

@@ -2,6 +2,10 @@
 /* allow_package_managers: which hosts of the catalogue it opens. */
 #include "loader.h"
 
+#include "tree.h"
+
+#include <stdlib.h>
+
 static bool has_word(const struct node *list, struct span word)
 {
     for (const struct node *item = list == NULL ? NULL : list->first; item != NULL; item = item->next)
@@ -45,14 +49,19 @@ static bool is_known(const struct catalogue *catalogue, struct span name)
 
 static void check_groups(struct loader *l, const struct node *list)
 {
-    char words[1024];
-    struct outbuf o = outbuf_make(words, sizeof words - 1);
+    size_t room = 1;
+    for (uint32_t i = 0; i < l->catalogue->group_count; i++)
+        room += l->catalogue->groups[i].name.len + 1;
+    char *words = arena_take(&l->trees, room);
+    if (list == NULL || words == NULL)
+        return;
+    struct outbuf o = outbuf_make(words, room - 1);
     for (uint32_t i = 0; i < l->catalogue->group_count; i++) {
         outbuf_span(&o, l->catalogue->groups[i].name);
         outbuf_char(&o, ' ');
     }
     words[o.len > 0 ? o.len - 1 : 0] = '\0';
-    for (struct node *item = list == NULL ? NULL : list->first; item != NULL; item = item->next) {
+    for (struct node *item = list->first; item != NULL; item = item->next) {
         if (item->bad || is_known(l->catalogue, item->text))
             continue;
         struct span near = schema_nearest(item->text, words);
@@ -89,6 +98,16 @@ static void add_except(struct loader *l, struct span word, struct span pattern, 
     add_name(l, NAME_GROUP_EXCEPT, span_from(outbuf_written(&o), 2), value);
 }
 
+/* The operator's file is named by many hosts and kept once. */
+static const char *keep_file(struct loader *l, const char *file)
+{
+    struct policy *p = l->policy;
+    if (file == NULL || p->catalogue_file != NULL)
+        return file == NULL ? NULL : p->catalogue_file;
+    p->catalogue_file = (const char *)arena_copy(&p->arena, span_text(file)).data;
+    return p->catalogue_file;
+}
+
 static void add_host(struct loader *l, const struct catalogue_group *group, uint32_t index)
 {
     struct policy *p = l->policy;
@@ -98,6 +117,9 @@ static void add_host(struct loader *l, const struct catalogue_group *group, uint
         .group = arena_copy(&p->arena, group->name),
         .text = arena_copy(&p->arena, host->host),
         .why = arena_copy(&p->arena, group->why),
+        .version = arena_copy(&p->arena, group->version),
+        .file = keep_file(l, group->file),
+        .line = host->line,
         .index = index,
         .tier = group->tier,
     };
@@ -137,6 +159,26 @@ static void open_groups(struct loader *l, const struct node *only)
     }
 }
 
+/* An operator's file is read for every policy, so that a broken one is found before it is needed. */
+static bool read_catalogue(struct loader *l)
+{
+    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX, .strict = l->strict_files};
+    struct file_bytes bytes = {0};
+    const char *path = l->catalogue_path;
+    if (path != NULL && file_read(path, &rules, l->diag, NULL, 0, 0, &bytes) != ERR_NONE)
+        return false;
+    struct span text = span_make(bytes.data, bytes.len);
+    enum err err = catalogue_text(path, text, l->diag, &l->catalogue);
+    if (err == ERR_NO_MEMORY)
+        l->memory = true;
+    if (err == ERR_NONE && path != NULL && l->policy->opens_packages)
+        load_source(l, "catalogue file", text);
+    if (path != NULL && keep_file(l, path) != NULL)
+        load_file_read(l, l->policy->catalogue_file, false, &bytes.mark);
+    free(bytes.data);
+    return err == ERR_NONE;
+}
+
 void load_packages(struct loader *l)
 {
     struct policy *p = l->policy;
@@ -148,15 +190,15 @@ void load_packages(struct loader *l)
         p->package_mode = PACKAGES_DECLARED;
     if (map != NULL)
         p->package_mode_place = load_place(l, map);
-    if (groups == NULL && !p->opens_packages)
+    if (groups == NULL && !p->opens_packages && l->catalogue_path == NULL)
         return; /* most policies never look into the catalogue */
-    l->catalogue = data_catalogue(&l->trees);
-    if (l->catalogue == NULL)
+    if (!read_catalogue(l))
         return;
     check_groups(l, groups);
     p->catalogue_version = arena_copy(&p->arena, l->catalogue->version);
     if (!p->opens_packages)
         return;
-    load_source(l, "catalogue", data_catalogue_text());
+    if (l->catalogue_path == NULL || l->catalogue->extends)
+        load_source(l, "catalogue", data_catalogue_text());
     open_groups(l, groups);
 }

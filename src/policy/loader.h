@@ -24,9 +24,10 @@ struct loader {
     uint32_t env_line, egress_line;   /* the first line of each text */
     struct node *root, *networking, *egress, *packages;
     const struct builtin_data *builtin;
-    const struct catalogue *catalogue; /* read when it is needed */
-    uint32_t endpoints;                /* of MCP servers, so far */
-    const char *endpoint_list;         /* where the next ones come from */
+    const char *catalogue_path;  /* NULL: the built-in one */
+    struct catalogue *catalogue; /* read when it is needed */
+    uint32_t endpoints;          /* of MCP servers, so far */
+    const char *endpoint_list;   /* where the next ones come from */
     uint32_t endpoint_number;
     bool memory; /* an allocation failed */
 };
@@ -83,13 +84,15 @@ void load_mcp(struct loader *l);                       /* load_mcp.c: mcp_server
 void load_agents(struct loader *l, struct node *list); /* load_agents.c */
 void load_endpoint(struct loader *l, struct node *url, const char *file); /* load_mcp.c */
 void load_packages(struct loader *l);                                     /* load_packages.c */
-void load_lists(struct loader *l);                                        /* load_lists.c: list files */
-void load_patterns(struct loader *l);                                     /* load_patterns.c */
-void load_rules(struct loader *l);   /* load_rules.c: ports, methods, TLS, addresses */
-void load_rest(struct loader *l);    /* load_rest.c: limits, hint, ids, mode */
-void load_tests(struct loader *l);   /* load_tests.c: runs them */
-void load_lints(struct loader *l);   /* lint.c */
-void load_ceiling(struct loader *l); /* ceiling.c: holds it against what stands above */
+/* catalogue.c: from memory; `file` NULL: the built-in one */
+MUST_CHECK enum err catalogue_text(const char *file, struct span text, struct diag *diag, struct catalogue **out);
+void load_lists(struct loader *l);    /* load_lists.c: list files */
+void load_patterns(struct loader *l); /* load_patterns.c */
+void load_rules(struct loader *l);    /* load_rules.c: ports, methods, TLS, addresses */
+void load_rest(struct loader *l);     /* load_rest.c: limits, hint, ids, mode */
+void load_tests(struct loader *l);    /* load_tests.c: runs them */
+void load_lints(struct loader *l);    /* lint.c */
+void load_ceiling(struct loader *l);  /* ceiling.c: holds it against what stands above */
 
 /* load_rules.c, for host entries */
 struct ports load_ports(struct loader *l, const struct node *list);

@@ -3,12 +3,14 @@
 #include "inside.h"
 
 #include "data.h"
+#include "policy/catalogue.h"
 
 struct opening {
     const struct policy *policy;
     const struct question *question;
     const struct decision *decision;
-    const struct ipaddr *address; /* NULL if none is known */
+    const struct ipaddr *address;      /* NULL if none is known */
+    const struct catalogue *catalogue; /* NULL: groups are not spoken of */
     struct outbuf *out;
     const struct host_entry *known; /* the entry of this very host, if it has one */
     char host[TARGET_TEXT_MAX];
@@ -85,8 +87,7 @@ static bool group_covers(const struct catalogue_group *group, struct span name)
 
 static void say_group(struct opening *o)
 {
-    struct arena arena = {0};
-    const struct catalogue *catalogue = data_catalogue(&arena);
+    const struct catalogue *catalogue = o->catalogue;
     struct span name = hostname_span(&o->question->target->name);
     for (uint32_t i = 0; catalogue != NULL && i < catalogue->group_count; i++) {
         const struct catalogue_group *group = &catalogue->groups[i];
@@ -101,7 +102,6 @@ static void say_group(struct opening *o)
                                           : "# allow_package_managers: true opens the groups of the mode");
         break;
     }
-    arena_clear(&arena);
 }
 
 static bool port_is_usual(const struct opening *o)
@@ -262,9 +262,9 @@ static bool open_tls(struct opening *o)
 }
 
 void policy_opening(const struct policy *policy, const struct question *question, const struct decision *decision,
-                    const struct ipaddr *address, struct outbuf *out)
+                    const struct ipaddr *address, const struct catalogue *catalogue, struct outbuf *out)
 {
-    struct opening o = {policy, question, decision, address, out, NULL, {0}};
+    struct opening o = {policy, question, decision, address, catalogue, out, NULL, {0}};
     struct standing standing;
     standing_find(policy, question->target, &standing);
     /* A line for this host alone is smaller than a wider wildcard. */

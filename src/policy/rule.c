@@ -43,7 +43,9 @@ static void rule_group(const struct policy *p, uint32_t index, struct rule *out)
     set_numbered(out, "package_managers.", host->group, host->index, "");
     out->text = host->text;
     out->group = host->group;
-    out->version = p->catalogue_version;
+    out->version = host->version;
+    out->file = host->file;
+    out->line = host->line;
 }
 
 /* A line of a list file; the item says which file and line. */

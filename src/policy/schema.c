@@ -13,12 +13,13 @@
 /* A kind of file: its rows, and the key under which the rows of the limits stand. */
 struct kind {
     const struct key_row *(*rows)(size_t *out_count);
-    const char *limits;
+    const char *limits; /* empty: there are none */
     const char *what;
 };
 
 static const struct kind environment_kind = {keys_rows, "egress.limits", "an environment file"};
 static const struct kind config_kind = {config_keys_rows, "limits", "a gateway's configuration"};
+static const struct kind catalogue_kind = {catalogue_keys_rows, "", "a catalogue"};
 
 struct checker {
     const struct kind *kind;
@@ -91,7 +92,7 @@ static struct span child_name(const char *row_path, const char *path)
 
 static bool is_limits(const struct checker *c, const char *path)
 {
-    return strcmp(path, c->kind->limits) == 0;
+    return c->kind->limits[0] != '\0' && strcmp(path, c->kind->limits) == 0;
 }
 
 static struct span nearest_key(const struct checker *c, struct span word, const char *path)
@@ -403,4 +404,10 @@ void schema_check_config(struct node *map, const char *file, struct diag *diag)
 {
     struct checker c = {.kind = &config_kind, .file = file, .diag = diag};
     check_map(&c, map, "", false);
+}
+
+void schema_check_catalogue(struct node *map, const char *path, const char *file, struct diag *diag)
+{
+    struct checker c = {.kind = &catalogue_kind, .file = file, .diag = diag};
+    check_map(&c, map, path, false);
 }

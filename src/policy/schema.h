@@ -16,6 +16,9 @@ void schema_check(struct node *map, const char *path, const char *file, struct d
 /* Checks the tree of a whole gateway's configuration. What stands under FREE keys is not looked into. */
 void schema_check_config(struct node *map, const char *file, struct diag *diag);
 
+/* Checks a map of a catalogue: "" for the whole file, "group" and "group.hosts[]" for what stands in it. */
+void schema_check_catalogue(struct node *map, const char *path, const char *file, struct diag *diag);
+
 /* Of `words` (separated by spaces) the one that `word` was perhaps meant to be; empty if none is near. */
 struct span schema_nearest(struct span word, const char *words);
 

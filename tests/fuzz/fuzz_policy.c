@@ -60,7 +60,6 @@ static void ask_hello(const struct policy *policy, const struct question *questi
     }
 }
 
-/* Openings may read the catalogue, which is slow: two targets are enough for them. */
 static void ask(const struct policy *policy, const char *text, enum door door, bool open)
 {
     struct target target;
@@ -76,7 +75,7 @@ static void ask(const struct policy *policy, const char *text, enum door door, b
     check_decision(policy, &decision);
     struct outbuf out = outbuf_make(opening, sizeof opening);
     if (open)
-        policy_opening(policy, &question, &decision, NULL, &out);
+        policy_opening(policy, &question, &decision, NULL, NULL, &out);
     check_never(policy, &question);
     ask_hello(policy, &question);
 }

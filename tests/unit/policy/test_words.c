@@ -8,6 +8,7 @@
 #include "cases.h"
 
 #include "policy/book.h"
+#include "policy/catalogue.h"
 #include "policy/keys.h"
 
 #include <cmocka.h>
@@ -209,9 +210,15 @@ static void opening_of(const struct closed *row, char *out, size_t cap)
         policy_ask_hello(policy, &question, strcmp(row->first, "raw") == 0 ? FIRST_NOT_TLS : FIRST_HELLO, &hello,
                          &decision);
     }
-    policy_opening(policy, &question, &decision, row->address == NULL ? NULL : &address, &o);
+    struct catalogue *catalogue = NULL;
+    struct diag diag;
+    diag_init(&diag);
+    assert_int_equal(catalogue_load(NULL, false, &diag, &catalogue), ERR_NONE);
+    diag_clear(&diag);
+    policy_opening(policy, &question, &decision, row->address == NULL ? NULL : &address, catalogue, &o);
     assert_false(o.overflow);
     out[o.len] = '\0';
+    catalogue_free(catalogue);
     policy_unref(policy);
 }
 

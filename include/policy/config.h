@@ -32,6 +32,14 @@ struct config_server {
     uint16_t port;
 };
 
+/* What the audit log may be told; the keys of `audit` that are no places. */
+struct config_audit {
+    uint64_t unsigned_ms, traffic_ms, traffic_bytes;
+};
+#define CONFIG_AUDIT_UNSIGNED_MS   10000
+#define CONFIG_AUDIT_TRAFFIC_MS    300000
+#define CONFIG_AUDIT_TRAFFIC_BYTES 67108864
+
 struct config {
     const char *file; /* NULL: from the command line */
     const struct config_listener *listeners;
@@ -42,7 +50,8 @@ struct config {
     size_t dns_count;                                       /* 0: those of the system */
     const char *catalogue_path;                             /* NULL: the built-in one */
     const char *audit_dir, *signer_dir, *admin_path, *user; /* NULL: the usual place or account */
-    unsigned workers;                                       /* 0: one a core */
+    struct config_audit audit;
+    unsigned workers; /* 0: one a core */
     uint64_t drain_ms;
     bool strict_files;
     struct policy_above above; /* environments point to it */

@@ -95,6 +95,8 @@ struct tunnels_options {
     struct tunnel_hooks hooks;
     struct tunnel_process *process;
     struct desk *desk;
+    /* An attempt that carries bytes is recorded again after this time and after this many of them. 0: never */
+    uint64_t traffic_ms, traffic_bytes;
     struct relay_pool *pool;
     struct book *book;            /* a reference is taken */
     const struct own_socket *own; /* borrowed */

@@ -157,4 +157,8 @@ void gate_try_open(struct audit_log *log)
     log->gate_why[0] = '\0';
     pthread_mutex_unlock(&log->status_lock);
     set_desks(log, false);
+    /* Those that wait were told of the commit before this, and saw the gate still shut. */
+    for (size_t i = 0; i < log->desk_count; i++)
+        if (log->desks[i].notify != NULL && desk_is_waiting(log->desks[i].desk))
+            log->desks[i].notify(log->desks[i].arg);
 }

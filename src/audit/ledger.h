@@ -14,7 +14,7 @@ enum ledger_finding {
     LEDGER_FINE,
     LEDGER_MALFORMED,  /* not a leaf of this log, or its sequence is not its index */
     LEDGER_GAP,        /* the number of its environment is not the next one */
-    LEDGER_NO_ATTEMPT, /* an outcome whose attempt is not open */
+    LEDGER_NO_ATTEMPT, /* an outcome or traffic whose attempt is not open */
     LEDGER_NO_MEMORY,
 };
 

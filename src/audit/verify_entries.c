@@ -97,7 +97,8 @@ bool verify_entry(void *arg, uint64_t index, struct span leaf)
         if (!scope_has(v, &facts))
             v->elsewhere++;
         else if (v->strangers++ < SAID_MOST)
-            verify_finding(r, VERIFY_INCOMPLETE, "entry %llu: an outcome without an attempt that is open", at);
+            verify_finding(r, VERIFY_INCOMPLETE, "entry %llu: an outcome or traffic without an attempt that is open",
+                           at);
         break;
     case LEDGER_MALFORMED:
         r->has_first_bad = true;

@@ -60,6 +60,9 @@ static const struct {
     {"egress.observe_until",            "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"},
     {"environments[].sources",          PREFIX                                                 },
     {"drain",                           SCHEMA_DURATION                                        },
+    {"audit.unsigned_limit",            SCHEMA_DURATION                                        },
+    {"audit.traffic_interval",          SCHEMA_DURATION                                        },
+    {"audit.traffic_bytes",             SCHEMA_SIZE                                            },
 };
 
 static const struct {

@@ -70,6 +70,7 @@ static int open_audit(struct daemon *daemon)
         .origin = origin,
         .signer = daemon->place.signer,
         .desk_ring_bytes = ring_bytes(daemon),
+        .unsigned_max_ms = daemon->config->audit.unsigned_ms,
         .on_signer_lost = post_signer_lost,
         .on_signer_lost_arg = daemon,
         .on_thread = enter_writer,

@@ -124,6 +124,8 @@ enum err worker_start(struct worker *worker, struct book *book)
         .hooks = identity_hooks(daemon->identity),
         .process = &daemon->process,
         .desk = worker->desk,
+        .traffic_ms = daemon->config->audit.traffic_ms,
+        .traffic_bytes = daemon->config->audit.traffic_bytes,
         .pool = worker->pool,
         .book = book,
         .own = daemon->own,

@@ -53,6 +53,28 @@ static void load_numbers(struct config_reader *r, const struct node *root)
         config_error(r, drain, "wrong_type", "write for instance 30s, 5m or 1h", "drain is a duration with its unit");
 }
 
+/* A duration or a size; what is none is a finding, and `out` keeps its value. */
+static void load_measure(const struct config_reader *r, const struct node *map, const char *key,
+                         enum err (*parse)(struct span text, uint64_t *out), uint64_t *out)
+{
+    const struct node *node = node_get(map, key);
+    bool size = parse == text_size_bytes;
+    if (node != NULL && (node->kind != NODE_SCALAR || parse(node->text, out) != ERR_NONE))
+        config_error(r, node, "wrong_type",
+                     size ? "write for instance 512KiB or 64MiB" : "write for instance 30s or 5m",
+                     "%s is a %s with its unit", key, size ? "size" : "duration");
+}
+
+static void load_audit(const struct config_reader *r, const struct node *root)
+{
+    const struct node *map = node_get(root, "audit");
+    struct config_audit *audit = &r->memory->config.audit;
+    *audit = (struct config_audit){CONFIG_AUDIT_UNSIGNED_MS, CONFIG_AUDIT_TRAFFIC_MS, CONFIG_AUDIT_TRAFFIC_BYTES};
+    load_measure(r, map, "unsigned_limit", text_duration_ms, &audit->unsigned_ms);
+    load_measure(r, map, "traffic_interval", text_duration_ms, &audit->traffic_ms);
+    load_measure(r, map, "traffic_bytes", text_size_bytes, &audit->traffic_bytes);
+}
+
 static void load_places(struct config_reader *r, const struct node *root)
 {
     struct config *config = &r->memory->config;
@@ -77,6 +99,7 @@ static void load_all(struct config_reader *r, const struct node *root, bool stri
 {
     r->memory->config.strict_files = strict || load_bool(root, "strict_files", false);
     load_places(r, root);
+    load_audit(r, root);
     load_numbers(r, root);
     load_dns(r, root);
     config_above(r, root);

@@ -119,6 +119,8 @@ struct tunnel {
     uint64_t opened_ms, progress_ms, relay_from_ms, step_from_ms;
     uint64_t attempt_ms;          /* when the attempt under way began */
     uint64_t http_up, http_down;  /* bytes of plain HTTP in it */
+    uint64_t traffic_ms;          /* when its traffic was last looked at */
+    uint64_t traffic_recorded;    /* bytes that the last record told of */
     uint64_t upstream_generation; /* of the book under which the upstream was last judged */
     struct flow_times times;
     uint8_t flow[FLOW_ID_BYTES];
@@ -229,6 +231,8 @@ void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end
 void tunnel_renew(struct tunnel *t);
 /* To the step that carries bytes, with the timer at the first of its two deadlines. GO_ON or GO_ENDED. */
 enum go tunnel_carry(struct tunnel *t, enum step step);
+/* Traffic that is due is recorded before more is carried: false while that has to wait. */
+bool tunnel_may_carry(struct tunnel *t);
 /* The relay's and exchange's timer has fired: ends the tunnel or sets it again from the last progress. */
 enum go tunnel_deadline(struct tunnel *t);
 void tunnel_wait_for(struct tunnel *t, enum waiting_for what);
@@ -279,6 +283,10 @@ void tunnels_note_empty(struct tunnels *home);
 /* ---- record.c ---- */
 void record_attempt(struct tunnel *t, const struct decision *decision);
 void record_outcome(struct tunnel *t);
+/* Seals a traffic record on credit of its own if one is due. False: one is due and there is no room for it now. */
+bool record_traffic_due(struct tunnel *t);
+/* When the next one may be due by time; UINT64_MAX: never. */
+uint64_t record_traffic_next_ms(const struct tunnel *t);
 /* Writes the one record; false if there is no room for it now. */
 bool record_excess(struct tunnels *home, const struct excess_watch *watch);
 

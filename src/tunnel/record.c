@@ -112,6 +112,51 @@ void record_outcome(struct tunnel *t)
     t->recorded = RECORDED_ALL;
 }
 
+static uint64_t carried(const struct tunnel *t)
+{
+    return t->up.bytes_out + t->http_up + t->down.bytes_out + t->http_down;
+}
+
+uint64_t record_traffic_next_ms(const struct tunnel *t)
+{
+    uint64_t every_ms = t->home->o.traffic_ms;
+    return every_ms == 0 ? UINT64_MAX : t->traffic_ms + every_ms;
+}
+
+static void record_traffic(struct tunnel *t)
+{
+    struct rule rule;
+    struct record_flow record = common(t, &t->target_decision, &rule);
+    record.kind = RECORD_TRAFFIC;
+    record.decision.stage = STAGE_RELAY;
+    record.bytes_up = t->up.bytes_out + t->http_up;
+    record.bytes_down = t->down.bytes_out + t->http_down;
+    record.duration_ms = tunnel_now(t) - t->attempt_ms;
+    record.dialled = t->dialled;
+    record.dials = t->dials;
+    record.dns_sent = t->dns_sent;
+    record.times = t->times;
+    record.target_generation = t->target_decision.generation;
+    desk_seal_flow(t->home->o.desk, &record, RECORD_LAZY);
+}
+
+bool record_traffic_due(struct tunnel *t)
+{
+    uint64_t now_ms = tunnel_now(t), all = carried(t), fresh = all - t->traffic_recorded;
+    uint64_t most = t->home->o.traffic_bytes;
+    bool by_time = now_ms >= record_traffic_next_ms(t);
+    if (!by_time && (most == 0 || fresh < most))
+        return true;
+    if (fresh > 0) {
+        if (!desk_credit_take(t->home->o.desk, DESK_RECORD_BYTES))
+            return false;
+        record_traffic(t);
+        t->traffic_recorded = all;
+    }
+    t->traffic_ms = now_ms;
+    return true;
+}
+
 bool record_excess(struct tunnels *home, const struct excess_watch *watch)
 {
     if (!desk_credit_take(home->o.desk, DESK_RECORD_BYTES))

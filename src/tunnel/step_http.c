@@ -142,9 +142,10 @@ enum go http_finish(struct tunnel *t)
 
 enum go step_exchange(struct tunnel *t)
 {
+    bool may_carry = tunnel_may_carry(t);
     if (t->timed_out && tunnel_deadline(t) == GO_ENDED)
         return GO_ENDED;
-    if (t->home->paused)
+    if (t->home->paused || !may_carry)
         return GO_WAIT;
     for (unsigned round = 0; round < ROUNDS; round++) {
         enum pump up = http_pump_request(t);

@@ -41,14 +41,28 @@ enum go tunnel_deadline(struct tunnel *t)
         return tunnel_end(t, REASON_LIFETIME, FLOW_END_CLOSED, true);
     if (now_ms >= idle_ms)
         return tunnel_end(t, REASON_IDLE, FLOW_END_CLOSED, true);
-    timer_set(t->home->o.services.wheel, &t->timer, idle_ms < life_ms ? idle_ms : life_ms);
+    uint64_t next_ms = idle_ms < life_ms ? idle_ms : life_ms, traffic_ms = record_traffic_next_ms(t);
+    /* One that is overdue waits for room, not for the clock. */
+    if (traffic_ms > now_ms && traffic_ms < next_ms)
+        next_ms = traffic_ms;
+    timer_set(t->home->o.services.wheel, &t->timer, next_ms);
     t->timed_out = false;
     return GO_ON;
 }
 
+bool tunnel_may_carry(struct tunnel *t)
+{
+    if (!record_traffic_due(t)) {
+        tunnel_wait_for(t, WAITING_CREDIT);
+        return false;
+    }
+    tunnel_wait_done(t);
+    return true;
+}
+
 enum go tunnel_carry(struct tunnel *t, enum step step)
 {
-    t->relay_from_ms = t->progress_ms = tunnel_now(t);
+    t->relay_from_ms = t->progress_ms = t->traffic_ms = tunnel_now(t);
     tunnel_step(t, step);
     return tunnel_deadline(t);
 }
@@ -56,10 +70,11 @@ enum go tunnel_carry(struct tunnel *t, enum step step)
 enum go step_relay(struct tunnel *t)
 {
     struct relay_pool *pool = t->home->o.pool;
+    bool may_carry = tunnel_may_carry(t);
     if (t->timed_out && tunnel_deadline(t) == GO_ENDED)
         return GO_ENDED;
-    if (t->home->paused)
-        return GO_WAIT; /* outcomes cannot be written: nothing is read until they can */
+    if (t->home->paused || !may_carry)
+        return GO_WAIT; /* records cannot be written: nothing is read until they can */
     uint64_t before = moved(t);
     enum lane_result up = t->up.done ? LANE_DONE : lane_run(&t->up, pool, RELAY_ROUNDS, RELAY_BYTES);
     if (lane_verdict(t, &t->up, up) == GO_ENDED)

@@ -309,7 +309,7 @@ void tunnel_renew(struct tunnel *t)
     t->who = (struct tunnel_who){0};
     t->recorded = RECORDED_NOTHING;
     t->target_decision = t->final_decision = (struct decision){0};
-    t->http_up = t->http_down = 0;
+    t->http_up = t->http_down = t->traffic_recorded = 0;
     t->dials = t->dns_sent = 0;
     t->status = 0;
     t->end = FLOW_END_NONE;

@@ -356,6 +356,24 @@ static void note_outcome(struct lab *lab, const struct record_flow *flow)
     ASSERT(false); /* an outcome without its attempt */
 }
 
+/* Bytes only grow, and each record tells of some that the last one did not. */
+static void note_traffic(struct lab *lab, const struct record_flow *flow)
+{
+    for (size_t i = lab->attempt_count; i > 0; i--) {
+        struct lab_attempt *a = &lab->attempts[i - 1];
+        if (memcmp(a->flow, flow->flow, sizeof a->flow) != 0)
+            continue;
+        ASSERT(a->allowed && !a->outcome);
+        ASSERT(flow->bytes_up >= a->traffic_up && flow->bytes_down >= a->traffic_down);
+        ASSERT(flow->bytes_up + flow->bytes_down > a->traffic_up + a->traffic_down);
+        a->traffic++;
+        a->traffic_up = flow->bytes_up;
+        a->traffic_down = flow->bytes_down;
+        return;
+    }
+    ASSERT(false); /* traffic without its attempt */
+}
+
 void lab_commit(struct lab *lab)
 {
     struct sealed sealed;
@@ -365,6 +383,8 @@ void lab_commit(struct lab *lab)
         ASSERT(!sealed.is_event);
         if (sealed.flow.kind == RECORD_ATTEMPT)
             note_attempt(lab, &sealed.flow);
+        else if (sealed.flow.kind == RECORD_TRAFFIC)
+            note_traffic(lab, &sealed.flow);
         else
             note_outcome(lab, &sealed.flow);
     }
@@ -450,6 +470,11 @@ static void never_wake(void *arg)
 
 struct lab *lab_new(const char *yaml)
 {
+    return lab_new_traffic(yaml, 300000, 64u << 20);
+}
+
+struct lab *lab_new_traffic(const char *yaml, uint64_t traffic_ms, uint64_t traffic_bytes)
+{
     struct lab *lab = calloc(1, sizeof *lab);
     ASSERT(lab != NULL);
     lab->now_ms = 1000;
@@ -482,6 +507,8 @@ struct lab *lab_new(const char *yaml)
         .hooks = {.ctx = lab, .limits = fake_limits, .identify = fake_identify},
         .process = &lab->process,
         .desk = lab->desk,
+        .traffic_ms = traffic_ms,
+        .traffic_bytes = traffic_bytes,
         .pool = lab->pool,
         .book = book,
     };

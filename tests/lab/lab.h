@@ -38,6 +38,8 @@ struct lab_attempt {
     uint64_t up, down, count;
     uint64_t generation, final_generation;
     enum flow_end end;
+    unsigned traffic; /* records of bytes that moved, and what the last of them said */
+    uint64_t traffic_up, traffic_down;
     unsigned lookups, dials; /* that the outside saw for it */
 };
 
@@ -87,6 +89,8 @@ struct lab {
 };
 
 struct lab *lab_new(const char *policy_yaml);
+/* The same with traffic records after this time and this many bytes. */
+struct lab *lab_new_traffic(const char *policy_yaml, uint64_t traffic_ms, uint64_t traffic_bytes);
 void lab_free(struct lab *lab);
 
 /* ---- events ---- */

@@ -262,7 +262,7 @@ static void run_seed(uint64_t seed, uint64_t events)
     static struct actor actors[CLIENTS];
     memset(actors, 0, sizeof actors);
     seed_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-    struct lab *lab = lab_new(policies[0]);
+    struct lab *lab = lab_new_traffic(policies[0], 2000, 4096);
     lab->dns_addr[1] = (struct ipaddr){
         .family = 4, .bytes = {127, 0, 0, 1}
     };

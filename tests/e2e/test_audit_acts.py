@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the audit log writes of itself and of long attempts, and what a sceptical auditor does to its writer."""
+import os
+import signal
+
+from lab import wait_for
+from lab.gateway import Gateway
+from lab.origin import after_hello, echo
+from test_audit import signer_of
+
+KIB = 1024
+
+
+def gateway(lab, environments, audit=None, **options):
+    """A gateway whose `audit` has these keys beside its places."""
+    one = Gateway(lab, environments, start=False, **options)
+    one.config["audit"].update(audit or {})
+    one.write_config()
+    return one.start()
+
+
+def traffic_of(proxy, flow):
+    return [r for r in proxy.audit.flows()[flow] if r["metadata"]["event_code"] == "traffic"]
+
+
+def test_traffic_by_bytes(lab):
+    """A record each 64 KiB while the tunnel is open, with the bytes so far; none when nothing moved since."""
+    origin = lab.origin(after_hello(echo))
+    proxy = gateway(lab, [lab.policy(hosts=[origin.at("a.test")])], {"traffic_bytes": "64KiB"})
+    client = proxy.tunnel("a.test", origin.port)
+    flow = proxy.audit.attempt(host="a.test")["metadata"]["correlation_uid"]
+    for _ in range(8):
+        client.send(b"x" * 32 * KIB).expect(data=b"x" * 32 * KIB)
+    wait_for(lambda: len(traffic_of(proxy, flow)) >= 6, what="traffic is on record before the end")
+    records = traffic_of(proxy, flow)
+    totals = [r["traffic"]["bytes_out"] + r["traffic"]["bytes_in"] for r in records]
+    assert totals == sorted(set(totals)) and totals[-1] <= 2 * 8 * 32 * KIB + 4 * KIB
+    assert all(b - a >= 64 * KIB for a, b in zip(totals, totals[1:]))
+    first = records[0]
+    assert (first["class_uid"], first["activity_id"], first["type_uid"]) == (4001, 6, 400106)
+    assert (first["action_id"], first["unmapped"]["stage"]) == (1, "relay")
+    client.close()
+    outcome = proxy.audit.outcome(host="a.test")
+    assert outcome["traffic"]["bytes_out"] + outcome["traffic"]["bytes_in"] >= totals[-1]
+    assert traffic_of(proxy, flow)[:len(records)] == records
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()
+
+
+def test_traffic_by_time(lab):
+    """A quiet tunnel leaves none; one byte does, once."""
+    origin = lab.origin(after_hello(echo))
+    proxy = gateway(lab, [lab.policy(hosts=[origin.at("a.test"), origin.at("b.test")])], {"traffic_interval": "300ms"})
+    quiet, busy = (proxy.tunnel(name, origin.port) for name in ("a.test", "b.test"))
+    flow = {name: proxy.audit.attempt(host=name)["metadata"]["correlation_uid"] for name in ("a.test", "b.test")}
+    wait_for(lambda: all(traffic_of(proxy, f) for f in flow.values()), what="the hellos are on record")
+    for i in range(2, 5):
+        busy.send(b"x").expect(data=b"x")
+        wait_for(lambda count=i: len(traffic_of(proxy, flow["b.test"])) == count, what="one more record")
+    assert len(traffic_of(proxy, flow["a.test"])) == 1
+    quiet.close()
+    busy.close()
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()
+
+
+def test_the_unsigned_limit(lab):
+    """Act 18: beside a signer that hangs records stay durable up to the configured limit; then nothing leaves until it
+    answers, and then everything goes on."""
+    origin = lab.origin(after_hello(echo))
+    proxy = gateway(lab, [lab.policy(hosts=[origin.at("*.a.test")])], {"unsigned_limit": "1s"})
+    proxy.tunnel("one.a.test", origin.port).send(b"x").expect(data=b"x").close()
+    pid = signer_of(proxy)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        proxy.tunnel("two.a.test", origin.port).send(b"x").expect(data=b"x").close()
+
+        def refused():
+            with proxy.connect("three.a.test", origin.port) as client:
+                return client.read_reply(8).reason == "audit_unavailable"
+        wait_for(refused, 10, "the gate is closed")
+        assert proxy.alive()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    def allowed():
+        with proxy.connect("four.a.test", origin.port) as client:
+            return client.read_reply(8).status == 200
+    wait_for(allowed, 10, "the gate opens again")
+    assert proxy.audit.event("gate_closed")["message"] == "nothing could be signed for too long"
+    assert proxy.audit.event("gate_opened")["unmapped"]["refused"] >= 1
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()

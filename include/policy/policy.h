@@ -11,6 +11,7 @@
 #define POLICY_POLICY_H
 
 #include "base/outbuf.h"
+#include "policy/change.h"
 #include "policy/decision.h"
 #include "policy/diag.h"
 #include "policy/limits.h"
@@ -57,6 +58,9 @@ struct policy_sources {
     const struct policy_text *egress_text; /* instead of egress_path; NULL: none */
     const struct policy_above *above;      /* NULL: nothing */
     const char *catalogue_path;            /* of package managers' hosts; NULL: the built-in one */
+    const struct policy_change *changes;   /* what it would be with these lines in it */
+    size_t change_count;
+    bool unasked; /* its own tests and its ceiling are not asked, and there are no lints */
 };
 
 /*
@@ -182,9 +186,11 @@ void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg)
 
 struct catalogue;
 
+/* `catalogue` (NULL: groups are not spoken of) belongs to the policy; *out_change is the same as a value. */
 /* For a refusal at the target, address or hello stage: the smallest lines of YAML that would open it, or a sentence
  * that says why nothing can. */
 void policy_opening(const struct policy *policy, const struct question *question, const struct decision *decision,
-                    const struct ipaddr *address, const struct catalogue *catalogue, struct outbuf *out);
+                    const struct ipaddr *address, const struct catalogue *catalogue, struct outbuf *out,
+                    struct policy_change *out_change);
 
 #endif

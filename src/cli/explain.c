@@ -3,6 +3,7 @@
 #include "cli/verbs.h"
 
 #include "explain_log.h"
+#include "explain_open.h"
 #include "findings.h"
 #include "policy/catalogue.h"
 
@@ -32,7 +33,8 @@ enum {
 struct explain {
     const char *policy_path, *egress_path, *catalogue_path, *host, *audit_dir;
     const struct catalogue *catalogue;
-    const char *request; /* the id of one that the log holds */
+    const struct policy_sources *sources; /* of the policy that is asked */
+    const char *request;                  /* the id of one that the log holds */
     enum door door;
     enum method method;
     struct ipaddr addresses[ADMITTED_MAX];
@@ -71,7 +73,8 @@ static const struct argp_option options[] = {
 
 static const char doc[] =
     "Asks a policy about one target and prints the verdict, the rule with file and line, and for a refusal the "
-    "smallest lines that would open it. Without --address the addresses are not judged, without a TLS option the hello "
+    "smallest lines that would open it and all else that they would open. Without --address the addresses are not "
+    "judged, without a TLS option the hello "
     "is not. With --audit-dir a request that was answered is asked again, of the policy then in force or of --policy."
     "\vExample:\n"
     "  sallyport explain --policy policies/invoice-env.yaml pypi.org\n"
@@ -285,7 +288,7 @@ static void print_address(const struct answer *a)
 }
 
 static void print_answer(const struct explain *e, const struct target *target, const struct policy *policy,
-                         const struct answer *a, struct span opening)
+                         const struct answer *a)
 {
     char text[TARGET_TEXT_MAX];
     struct rule rule;
@@ -303,14 +306,12 @@ static void print_answer(const struct explain *e, const struct target *target, c
     if (a->decision.verdict == VERDICT_ALLOW)
         printf("  judged    name and port%s%s\n", a->address_asked ? ", addresses" : "; addresses with --address",
                a->hello_asked ? ", TLS hello" : "");
-    if (opening.len > 0)
-        printf("What would open it:\n%.*s", (int)opening.len, (const char *)opening.data);
 }
 
 static void json_answer(const struct explain *e, const struct target *target, const struct policy *policy,
-                        const struct answer *a, struct span opening)
+                        const struct answer *a, const struct opening_case *c, const struct opening *opening)
 {
-    static uint8_t buffer[32 * 1024];
+    static uint8_t buffer[128 * 1024];
     char text[TARGET_TEXT_MAX];
     struct outbuf out = outbuf_make(buffer, sizeof buffer);
     struct json j = json_make(&out);
@@ -348,38 +349,56 @@ static void json_answer(const struct explain *e, const struct target *target, co
         json_key_span(&j, "version", rule.version);
     json_key_bool(&j, "address_judged", a->address_asked);
     json_key_bool(&j, "hello_judged", a->hello_asked);
-    json_key_span(&j, "opening", opening);
+    opening_json(c, opening, &j);
     json_close(&j, '}');
     json_flush(&j, stdout);
     putchar('\n');
 }
 
+struct again {
+    const struct explain *e;
+    const struct question *question;
+};
+
+static void ask_again(const void *arg, const struct policy *policy, struct decision *out,
+                      const struct ipaddr **out_address)
+{
+    const struct again *again = arg;
+    struct answer a = {0};
+    ask(again->e, policy, again->question, &a);
+    *out = a.decision;
+    *out_address = a.address;
+}
+
 static int answer(const struct explain *e, const struct policy *policy)
 {
-    static char opening[8192];
+    static struct opening opening;
     struct target target = {0};
     struct answer a = {
         .decision = {.reason = REASON_TARGET, .stage = STAGE_SYNTAX, .rule = {RULE_SYNTAX, 0}}
     };
-    struct outbuf out = outbuf_make(opening, sizeof opening);
-    bool parsed = read_target(e, &target) == ERR_NONE;
-    if (parsed) {
-        struct question question = {
-            .door = e->door,
-            .method = e->method,
-            .target = &target,
-            .own = e->own,
-            .own_count = e->own_count,
-        };
+    struct question question = {
+        .door = e->door,
+        .method = e->method,
+        .target = &target,
+        .own = e->own,
+        .own_count = e->own_count,
+    };
+    struct again again = {e, &question};
+    struct opening_case c = {e->sources, policy, &question, e->catalogue, ask_again, &again};
+    if (read_target(e, &target) == ERR_NONE) {
         ask(e, policy, &question, &a);
-        policy_opening(policy, &question, &a.decision, a.address, e->catalogue, &out);
+        opening_find(&c, &a.decision, a.address, &opening);
     } else {
         target = (struct target){0};
     }
-    if (e->json)
-        json_answer(e, &target, policy, &a, outbuf_written(&out));
-    else
-        print_answer(e, &target, policy, &a, outbuf_written(&out));
+    if (e->json) {
+        json_answer(e, &target, policy, &a, &c, &opening);
+    } else {
+        print_answer(e, &target, policy, &a);
+        opening_print(&c, &opening);
+    }
+    opening_free(&opening);
     return a.decision.verdict == VERDICT_ALLOW ? 0 : 1;
 }
 
@@ -419,7 +438,8 @@ static void take_logged(struct explain *e, const struct logged *logged)
                logged->policy_id);
 }
 
-static enum err open_logged(struct explain *e, struct logged *logged, struct diag *diag, struct policy **out)
+static enum err open_logged(struct explain *e, struct logged *logged, struct diag *diag, struct logged_texts *texts,
+                            struct policy **out)
 {
     enum err err = logged_find(e->audit_dir, e->host, logged);
     if (err != ERR_NONE) {
@@ -429,7 +449,8 @@ static enum err open_logged(struct explain *e, struct logged *logged, struct dia
     take_logged(e, logged);
     if (e->policy_path != NULL)
         return ERR_NONE; /* asked of another policy */
-    err = logged_policy(e->audit_dir, logged, diag, out);
+    err = logged_policy(e->audit_dir, logged, diag, texts, out);
+    e->sources = &texts->sources;
     if (err != ERR_NONE)
         fprintf(stderr, "sallyport: the policy %s cannot be had: %s\n", logged->policy_id, err_text(err));
     else if (strcmp(policy_id(*out), logged->policy_id) != 0)
@@ -442,17 +463,20 @@ int verb_explain(int argc, char **argv)
     static const struct argp argp = {options, parse, "HOST[:PORT]|REQUEST-ID", doc, NULL, NULL, NULL};
     struct explain e = {.first = FIRST_HELLO};
     struct logged logged;
+    struct logged_texts texts = {0};
+    struct policy_sources sources;
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &e);
     struct diag diag;
     struct policy *policy = NULL;
     int status = EXIT_UNDECIDED;
     diag_init(&diag);
-    enum err err = e.audit_dir != NULL ? open_logged(&e, &logged, &diag, &policy) : ERR_NONE;
+    enum err err = e.audit_dir != NULL ? open_logged(&e, &logged, &diag, &texts, &policy) : ERR_NONE;
     complete(&e);
     if (err == ERR_NONE && policy == NULL) {
-        const struct policy_sources sources = {
+        sources = (struct policy_sources){
             .path = e.policy_path, .egress_path = e.egress_path, .catalogue_path = e.catalogue_path};
+        e.sources = &sources;
         err = policy_load(&sources, &diag, &policy);
     }
     struct catalogue *catalogue = NULL;
@@ -465,6 +489,7 @@ int verb_explain(int argc, char **argv)
         findings_print(&diag, stderr);
     policy_unref(policy);
     catalogue_free(catalogue);
+    logged_texts_free(&texts);
     diag_clear(&diag);
     return status;
 }

@@ -20,7 +20,18 @@ struct logged {
 /* The last word of the log about this request id (with or without hyphens). ERR_NOT_FOUND; ERR_INVALID: no id. */
 MUST_CHECK enum err logged_find(const char *dir, const char *request, struct logged *out);
 
-/* The policy then in force, from the texts beside the log. ERR_NOT_FOUND: its texts are not there. */
-MUST_CHECK enum err logged_policy(const char *dir, const struct logged *logged, struct diag *diag, struct policy **out);
+/* The texts of a policy as the log has them, as sources to load it from. */
+struct logged_texts {
+    char *texts[2]; /* heap */
+    char file[512];
+    struct policy_text environment, egress;
+    struct policy_sources sources; /* points into this object */
+};
+
+/* The policy then in force, from the texts beside the log. ERR_NOT_FOUND: they are not there. `texts` is to be freed in
+ * every case. */
+MUST_CHECK enum err logged_policy(const char *dir, const struct logged *logged, struct diag *diag,
+                                  struct logged_texts *texts, struct policy **out);
+void logged_texts_free(struct logged_texts *texts);
 
 #endif

@@ -31,6 +31,8 @@ struct diff {
     struct words hosts;
     uint16_t ports[512];
     size_t port_count;
+    policy_difference_fn *fn;
+    void *arg;
 };
 
 static void words_add(struct words *words, const char *text, size_t len)
@@ -182,7 +184,8 @@ static bool ask(const struct policy *policy, enum door door, const struct target
     return decision.verdict == VERDICT_ALLOW;
 }
 
-static bool compare(const struct policy *const policies[2], const char *host, uint16_t port, enum door door, FILE *out)
+static bool compare(const struct diff *d, const struct policy *const policies[2], const char *host, uint16_t port,
+                    enum door door)
 {
     struct target target;
     char rules[2][400];
@@ -192,18 +195,18 @@ static bool compare(const struct policy *const policies[2], const char *host, ui
     bool is = ask(policies[1], door, &target, rules[1], sizeof rules[1]);
     if (was == is)
         return false;
-    char port_text[24];
-    if (port == FRESH_PORT)
-        snprintf(port_text, sizeof port_text, "other ports");
-    else
-        snprintf(port_text, sizeof port_text, "%u", (unsigned)port);
-    fprintf(out, "%s %s  %s by %s  %s\n", is ? "opens " : "closes",
-            strcmp(host, OTHER_NAME) == 0 ? "other names" : host, port_text,
-            door == DOOR_HTTP ? "plain HTTP" : "CONNECT", is ? rules[1] : rules[0]);
+    const struct policy_difference difference = {
+        .opens = is,
+        .host = strcmp(host, OTHER_NAME) == 0 ? NULL : host,
+        .port = port == FRESH_PORT ? 0 : port,
+        .door = door,
+        .rule = is ? rules[1] : rules[0],
+    };
+    d->fn(d->arg, &difference);
     return true;
 }
 
-static bool compare_all(struct diff *d, const struct policy *const policies[2], FILE *out)
+static bool compare_all(struct diff *d, const struct policy *const policies[2])
 {
     bool differs = false;
     add_port(d, 443);
@@ -213,8 +216,8 @@ static bool compare_all(struct diff *d, const struct policy *const policies[2], 
     words_sort(&d->hosts);
     for (size_t i = 0; i < d->hosts.count; i++) {
         for (size_t j = 0; j < d->port_count; j++) {
-            differs |= compare(policies, d->hosts.at[i], d->ports[j], DOOR_CONNECT, out);
-            differs |= compare(policies, d->hosts.at[i], d->ports[j], DOOR_HTTP, out);
+            differs |= compare(d, policies, d->hosts.at[i], d->ports[j], DOOR_CONNECT);
+            differs |= compare(d, policies, d->hosts.at[i], d->ports[j], DOOR_HTTP);
         }
     }
     return differs;
@@ -251,20 +254,51 @@ static bool compare_lines(struct words *a, struct words *b, FILE *out)
     return differs;
 }
 
-bool policy_diff(const struct policy *before, const struct policy *after, FILE *out)
+static struct diff *describe(const struct policy *const policies[2], policy_difference_fn *fn, void *arg)
 {
-    const struct policy *const policies[2] = {before, after};
     struct diff *d = calloc(1, sizeof *d);
     ASSERT(d != NULL);
+    d->fn = fn;
+    d->arg = arg;
     for (size_t i = 0; i < 2; i++) {
         struct telling telling = {d, &d->sides[i]};
         policy_describe(policies[i], take_line, &telling);
     }
-    bool differs = compare_all(d, policies, out);
-    differs |= compare_lines(&d->sides[0].lines, &d->sides[1].lines, out);
+    return d;
+}
+
+static void forget(struct diff *d)
+{
     words_clear(&d->hosts);
     words_clear(&d->sides[0].lines);
     words_clear(&d->sides[1].lines);
     free(d);
+}
+
+static void print_difference(void *arg, const struct policy_difference *one)
+{
+    char port[24] = "other ports";
+    if (one->port != 0)
+        snprintf(port, sizeof port, "%u", (unsigned)one->port);
+    fprintf(arg, "%s %s  %s by %s  %s\n", one->opens ? "opens " : "closes",
+            one->host == NULL ? "other names" : one->host, port, one->door == DOOR_HTTP ? "plain HTTP" : "CONNECT",
+            one->rule);
+}
+
+bool policy_diff(const struct policy *before, const struct policy *after, FILE *out)
+{
+    const struct policy *const policies[2] = {before, after};
+    struct diff *d = describe(policies, print_difference, out);
+    bool differs = compare_all(d, policies);
+    differs |= compare_lines(&d->sides[0].lines, &d->sides[1].lines, out);
+    forget(d);
     return differs;
+}
+
+void policy_diff_each(const struct policy *before, const struct policy *after, policy_difference_fn *fn, void *arg)
+{
+    const struct policy *const policies[2] = {before, after};
+    struct diff *d = describe(policies, fn, arg);
+    compare_all(d, policies);
+    forget(d);
 }

@@ -321,10 +321,12 @@ static enum err build(struct loader *l)
     if (l->root == NULL)
         return l->memory ? ERR_NO_MEMORY : ERR_INVALID;
     read_egress(l);
+    for (size_t i = 0; i < l->given->change_count; i++)
+        load_change(l, &l->given->changes[i]);
     compile(l);
     finish_id(l);
     /* Tests and lints would speak about a policy that nobody wrote. */
-    if (l->diag->errors == errors && !l->memory && !l->policy->arena.failed && !l->trees.failed) {
+    if (!l->given->unasked && l->diag->errors == errors && !l->memory && !l->policy->arena.failed && !l->trees.failed) {
         load_ceiling(l);
         load_tests(l);
         load_lints(l);
@@ -377,6 +379,7 @@ static enum err load(const struct source_text texts[static 2], const struct poli
     atomic_init(&policy->references, 1);
     names_init(&policy->names);
     struct loader l = {.policy = policy,
+                       .given = sources,
                        .diag = diag,
                        .strict_files = sources->strict_files,
                        .above = sources->above,

@@ -20,6 +20,7 @@ struct loader {
     const char *env_file, *egress_file; /* the second is the first when the block stands in it */
     const char *file;                   /* of the block under way */
     bool strict_files;
+    const struct policy_sources *given;
     const struct policy_above *above; /* NULL: nothing */
     uint32_t env_line, egress_line;   /* the first line of each text */
     struct node *root, *networking, *egress, *packages;
@@ -79,9 +80,10 @@ void load_literal(struct loader *l, const struct ipaddr *addr, enum name_kind ki
 /* load_index.c: sorts and seals what was gathered, and finds what stands there twice */
 void load_index(struct loader *l);
 
-void load_hosts(struct loader *l);                     /* load_hosts.c: allowed_hosts, denied_hosts, egress.hosts */
-void load_mcp(struct loader *l);                       /* load_mcp.c: mcp_servers and agents */
-void load_agents(struct loader *l, struct node *list); /* load_agents.c */
+void load_hosts(struct loader *l); /* load_hosts.c: allowed_hosts, denied_hosts, egress.hosts */
+void load_mcp(struct loader *l);   /* load_mcp.c: mcp_servers and agents */
+void load_change(struct loader *l, const struct policy_change *change);   /* change.c: as if it stood in the tree */
+void load_agents(struct loader *l, struct node *list);                    /* load_agents.c */
 void load_endpoint(struct loader *l, struct node *url, const char *file); /* load_mcp.c */
 void load_packages(struct loader *l);                                     /* load_packages.c */
 /* catalogue.c: from memory; `file` NULL: the built-in one */

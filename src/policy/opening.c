@@ -12,6 +12,7 @@ struct opening {
     const struct ipaddr *address;      /* NULL if none is known */
     const struct catalogue *catalogue; /* NULL: groups are not spoken of */
     struct outbuf *out;
+    struct policy_change *change;
     const struct host_entry *known; /* the entry of this very host, if it has one */
     char host[TARGET_TEXT_MAX];
 };
@@ -46,7 +47,10 @@ static void sentence_with_place(struct opening *o, const char *before)
 /* "egress:\n  hosts:\n    - {host: NAME" and what follows. A host has one entry: keys for one that is there go into it. */
 static void entry(struct opening *o, const char *keys)
 {
-    if (o->known != NULL) {
+    o->change->kind = CHANGE_ENTRY;
+    if (o->known != NULL && o->known->place.line == 0) {
+        line(o, "# and in the same entry");
+    } else if (o->known != NULL) {
         text(o, "# in the entry of this host, ");
         text(o, o->known->place.file);
         text(o, ":");
@@ -110,16 +114,32 @@ static bool port_is_usual(const struct opening *o)
     return ports_have(ports, o->question->target->port);
 }
 
-static void say_ports(struct opening *o)
+/* The whole list: what the entry, or else the door, has and this port. */
+static void say_ports(struct opening *o, const struct ports *before)
 {
+    struct policy_change *change = o->change;
+    if (before->count >= CHANGE_PORTS_MAX) {
+        line(o, "The list of ports is long: add this one to it.");
+        return;
+    }
     entry(o, ", ports: [");
-    if (o->known != NULL && o->known->has_ports)
-        ports_print(&o->known->ports, o->out);
-    else
-        ports_print(door_is_http(o->question->door) ? &o->policy->http_ports : &o->policy->connect_ports, o->out);
-    text(o, ", ");
+    ports_print(before, o->out);
+    text(o, before->count > 0 ? ", " : "");
     outbuf_u64(o->out, o->question->target->port);
     line(o, "]}");
+    change->sets_ports = true;
+    for (uint32_t i = 0; i < before->count; i++)
+        change->ports[change->port_count++] = before->list[i];
+    change->ports[change->port_count++] = o->question->target->port;
+}
+
+static void say_one_port(struct opening *o)
+{
+    entry(o, ", ports: [");
+    outbuf_u64(o->out, o->question->target->port);
+    line(o, "]}");
+    o->change->sets_ports = true;
+    o->change->ports[o->change->port_count++] = o->question->target->port;
 }
 
 static void open_host(struct opening *o)
@@ -127,20 +147,20 @@ static void open_host(struct opening *o)
     if (mcp_would(o)) {
         line(o,
              "config:\n  networking:\n    allow_mcp_servers: true   # this host and port are a declared MCP endpoint");
+        o->change->kind = CHANGE_MCP_TOGGLE;
         return;
     }
     if (o->question->target->kind == TARGET_NAME)
         say_group(o);
     if (!port_is_usual(o)) {
-        entry(o, ", ports: [");
-        outbuf_u64(o->out, o->question->target->port);
-        line(o, "]}");
+        say_one_port(o);
         return;
     }
     line(o, "config:\n  networking:\n    allowed_hosts:");
     text(o, "      - \"");
     text(o, o->host);
     line(o, "\"");
+    o->change->kind = CHANGE_ALLOWED_HOST;
 }
 
 static void open_literal(struct opening *o)
@@ -155,22 +175,31 @@ static void open_literal(struct opening *o)
 
 /* ---- ports and methods ---- */
 
+static void unblock(struct opening *o)
+{
+    struct policy_change *change = o->change;
+    text(o, "# blocked ports win over everything: this replaces the list\negress:\n  blocked_ports: [");
+    for (uint32_t i = 0; i < o->policy->blocked.count; i++) {
+        uint16_t port = o->policy->blocked.at[i].port;
+        if (port == o->question->target->port)
+            continue;
+        if (change->port_count < CHANGE_PORTS_MAX)
+            change->ports[change->port_count] = port;
+        text(o, change->port_count++ == 0 ? "" : ", ");
+        outbuf_u64(o->out, port);
+    }
+    line(o, "]\n  blocked_ports_replace: true");
+    change->kind = change->port_count <= CHANGE_PORTS_MAX ? CHANGE_BLOCKED_PORTS : CHANGE_NONE;
+}
+
 static void open_port(struct opening *o)
 {
-    if (o->decision->rule.kind == RULE_BLOCKED_PORT) {
-        text(o, "# blocked ports win over everything: this replaces the list\negress:\n  blocked_ports: [");
-        bool first = true;
-        for (uint32_t i = 0; i < o->policy->blocked.count; i++) {
-            if (o->policy->blocked.at[i].port == o->question->target->port)
-                continue;
-            text(o, first ? "" : ", ");
-            outbuf_u64(o->out, o->policy->blocked.at[i].port);
-            first = false;
-        }
-        line(o, "]\n  blocked_ports_replace: true");
-        return;
-    }
-    say_ports(o);
+    if (o->decision->rule.kind == RULE_BLOCKED_PORT)
+        unblock(o);
+    else if (o->known != NULL && o->known->has_ports)
+        say_ports(o, &o->known->ports);
+    else
+        say_ports(o, door_is_http(o->question->door) ? &o->policy->http_ports : &o->policy->connect_ports);
 }
 
 static void open_method(struct opening *o)
@@ -181,9 +210,11 @@ static void open_method(struct opening *o)
         line(o, "Nothing opens it: this method is never passed on.");
         return;
     }
+    uint32_t before = o->known != NULL && o->known->has_methods ? o->known->methods : o->policy->methods;
     entry(o, ", methods: [");
-    text(o, method_name(method));
-    line(o, "]}   # and the methods that it may use besides");
+    o->change->methods = before | method_bit(method);
+    methods_print(o->change->methods, o->out);
+    line(o, "]}");
 }
 
 /* ---- addresses ---- */
@@ -191,13 +222,21 @@ static void open_method(struct opening *o)
 static void say_pin(struct opening *o, const struct ipaddr *address, bool with_port)
 {
     struct prefix pin = {*address, address->family == 4 ? 32 : 128};
+    struct outbuf kept = outbuf_make(o->change->address, sizeof o->change->address - 1);
     entry(o, ", addresses: [");
+    for (uint32_t i = 0; o->known != NULL && i < o->known->pin_count; i++) {
+        prefix_print(&o->known->pins[i], o->out);
+        text(o, ", ");
+    }
     prefix_print(&pin, o->out);
+    prefix_print(&pin, &kept);
     text(o, "]");
     if (with_port) {
         text(o, ", ports: [");
         outbuf_u64(o->out, o->question->target->port);
         text(o, "]");
+        o->change->sets_ports = true;
+        o->change->ports[o->change->port_count++] = o->question->target->port;
     }
     line(o, "}");
 }
@@ -212,8 +251,11 @@ static void open_address(struct opening *o)
         return;
     }
     if (o->decision->rule.kind == RULE_PIN) {
-        sentence_with_place(o, "The address lies outside the prefixes to which this host is pinned by ");
-        return;
+        sentence_with_place(o, "# the address lies outside the prefixes to which this host is pinned by ");
+        if (address_classify(address)->lift == LIFT_PUBLIC) {
+            say_pin(o, address, false);
+            return;
+        }
     }
     switch (address_classify(address)->lift) {
     case LIFT_LOOPBACK:
@@ -239,21 +281,25 @@ static void open_address(struct opening *o)
 
 /* ---- TLS ---- */
 
-static void say_tls(struct opening *o, const char *rule)
+static void say_tls(struct opening *o, const char *key, const char *word)
 {
     entry(o, ", tls: {");
-    text(o, rule);
+    text(o, key);
+    text(o, ": ");
+    text(o, word);
     line(o, "}}");
+    o->change->tls_key = key;
+    o->change->tls_word = word;
 }
 
 static bool open_tls(struct opening *o)
 {
     if (o->decision->reason == REASON_SNI_ABSENT)
-        say_tls(o, "sni: optional");
+        say_tls(o, "sni", "optional");
     else if (o->decision->reason == REASON_ECH)
-        say_tls(o, "ech: outer");
+        say_tls(o, "ech", "outer");
     else if (o->decision->reason == REASON_NOT_TLS || o->decision->reason == REASON_HELLO_TIME)
-        say_tls(o, "non_tls: allow");
+        say_tls(o, "non_tls", "allow");
     else if (o->decision->reason == REASON_SNI_MISMATCH)
         line(o, "Nothing opens it: the name in the TLS hello must be the name that was asked for.");
     else
@@ -262,14 +308,19 @@ static bool open_tls(struct opening *o)
 }
 
 void policy_opening(const struct policy *policy, const struct question *question, const struct decision *decision,
-                    const struct ipaddr *address, const struct catalogue *catalogue, struct outbuf *out)
+                    const struct ipaddr *address, const struct catalogue *catalogue, struct outbuf *out,
+                    struct policy_change *out_change)
 {
-    struct opening o = {policy, question, decision, address, catalogue, out, NULL, {0}};
+    struct opening o = {policy, question, decision, address, catalogue, out, out_change, NULL, {0}};
     struct standing standing;
+    *out_change = (struct policy_change){.entry = CHANGE_NEW_ENTRY};
     standing_find(policy, question->target, &standing);
     /* A line for this host alone is smaller than a wider wildcard. */
     o.known = standing.entry != NULL && !standing.entry->wild ? standing.entry : NULL;
     target_format_host(question->target, o.host);
+    memcpy(out_change->host, o.host, sizeof o.host);
+    if (o.known != NULL)
+        out_change->entry = standing.entry_index;
     if (decision->verdict == VERDICT_ALLOW || open_tls(&o))
         return;
     if (decision->reason == REASON_HOST && decision->rule.kind != RULE_PATTERN)

@@ -73,9 +73,10 @@ static void ask(const struct policy *policy, const char *text, enum door door, b
     };
     policy_ask_target(policy, &question, &decision);
     check_decision(policy, &decision);
+    struct policy_change change;
     struct outbuf out = outbuf_make(opening, sizeof opening);
     if (open)
-        policy_opening(policy, &question, &decision, NULL, NULL, &out);
+        policy_opening(policy, &question, &decision, NULL, NULL, &out, &change);
     check_never(policy, &question);
     ask_hello(policy, &question);
 }

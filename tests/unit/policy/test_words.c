@@ -210,12 +210,13 @@ static void opening_of(const struct closed *row, char *out, size_t cap)
         policy_ask_hello(policy, &question, strcmp(row->first, "raw") == 0 ? FIRST_NOT_TLS : FIRST_HELLO, &hello,
                          &decision);
     }
+    struct policy_change change;
     struct catalogue *catalogue = NULL;
     struct diag diag;
     diag_init(&diag);
     assert_int_equal(catalogue_load(NULL, false, &diag, &catalogue), ERR_NONE);
     diag_clear(&diag);
-    policy_opening(policy, &question, &decision, row->address == NULL ? NULL : &address, catalogue, &o);
+    policy_opening(policy, &question, &decision, row->address == NULL ? NULL : &address, catalogue, &o, &change);
     assert_false(o.overflow);
     out[o.len] = '\0';
     catalogue_free(catalogue);
@@ -246,7 +247,7 @@ static void test_openings(void **state)
         {shut, "connect", "11.22.33.44:443", NULL, NULL, "- \"11.22.33.44\"\n" },
         {shut, "connect", "169.254.169.254:443", NULL, NULL, "Nothing opens it" },
         {shut, "connect", "[::ffff:b16:212c]:443", NULL, NULL, "Nothing opens it" },
-        {shut, "http", "a.test:80", NULL, NULL, "- {host: \"a.test\", methods: [PUT]}" },
+        {shut, "http", "a.test:80", NULL, NULL, "- {host: \"a.test\", methods: [GET, PUT]}" },
         {shut, "connect", "a.test:443", "10.0.0.1", NULL, "- {host: \"a.test\", addresses: [10.0.0.1/32]}\n" },
         {shut, "connect", "a.test:443", "::1", NULL, "addresses: [::1/128], ports: [443]}\n" },
         {shut, "connect", "a.test:443", "169.254.169.254", NULL, "Nothing opens it: link-local" },

@@ -24,6 +24,7 @@ sallyport_need(IDN2 libidn2 libidn2-dev)
 sallyport_need(PSL libpsl libpsl-dev)
 sallyport_need(SECCOMP libseccomp libseccomp-dev)
 sallyport_need(JANSSON jansson libjansson-dev)
+sallyport_need(CURL "libcurl>=7.85" libcurl4-openssl-dev) # its header alone: src/cli/ship_http.c loads it at run time
 if(SALLYPORT_TESTS)
     sallyport_need(CMOCKA cmocka libcmocka-dev)
 endif()

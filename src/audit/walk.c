@@ -128,6 +128,8 @@ static enum walk_state skip_to(struct walk *w, const struct segment_list *list, 
     *out = i;
     if (i == 0)
         return WALK_GOOD;
+    if (w->hashes == NULL)
+        return end(w, WALK_FAILED, "without hashes/ the whole log must be read");
     struct tree_source source = hashes_source(w->hashes, w->digest);
     w->begun = list->firsts[i];
     return tree_resume(&source, w->begun, &w->tree) == ERR_NONE

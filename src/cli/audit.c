@@ -143,6 +143,7 @@ static const struct sub_verb sub_verbs[] = {
     {"prove",      audit_verb_prove,      "proof of an entry, or everything of one environment, to hand on"  },
     {"checkpoint", audit_verb_checkpoint, "the newest signed tree head, to be kept elsewhere"                },
     {"tiles",      audit_verb_tiles,      "the signed tree as plain C2SP files for other programs"           },
+    {"ship",       audit_verb_ship,       "a second copy elsewhere, kept up and acknowledged"                },
     {"status",     status,                "size, signatures and holder of a log"                             },
 };
 

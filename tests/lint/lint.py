@@ -104,6 +104,7 @@ DOORS = [
     (r"event2/.*|event\.h|evutil\.h", r"src/(net|daemon)/\w+\.[ch]", None),
     (r"seccomp\.h", r"src/daemon/cage_calls\.c", 1),
     (r"jansson\.h", r"src/cli/\w+\.[ch]", None),
+    (r"curl/.*", r"src/cli/ship_http\.c", 1),
 ]
 
 

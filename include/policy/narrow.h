@@ -10,6 +10,7 @@
 #include "wire/target.h"
 
 #define NARROWING_HOSTS_MAX 256
+#define NARROWING_MCP_MAX   128
 
 struct narrowing_spec {
     bool only_hosts;          /* nothing but `hosts`, which may be empty */
@@ -17,6 +18,9 @@ struct narrowing_spec {
     size_t host_count;
     bool no_package_managers; /* package groups allow nothing */
     bool no_mcp_servers;      /* MCP endpoints allow nothing */
+    bool only_mcp;            /* of MCP endpoints nothing but `mcp`, host and port */
+    const struct target *mcp;
+    size_t mcp_count;
     bool deny_all;
     struct limits limits; /* of rows with the scope SESSION; 0: nothing is said */
 };
@@ -31,7 +35,7 @@ void narrowing_unref(struct narrowing *narrowing);            /* NULL is allowed
 /* May this host be asked for at all? */
 bool narrowing_has_host(const struct narrowing *narrowing, const struct target *target);
 bool narrowing_has_packages(const struct narrowing *narrowing);
-bool narrowing_has_mcp(const struct narrowing *narrowing);
+bool narrowing_has_mcp(const struct narrowing *narrowing, const struct target *target);
 /* What limits_narrow() takes. NULL is allowed and says nothing. */
 const struct limits *narrowing_limits(const struct narrowing *narrowing);
 

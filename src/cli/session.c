@@ -5,9 +5,11 @@
 #include "control.h"
 
 #include <argp.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BODY_MAX 16384
 
@@ -16,6 +18,7 @@ enum {
     OPT_SESSION,
     OPT_WORK,
     OPT_AGENT,
+    OPT_AGENT_NAME,
     OPT_GROUP,
     OPT_HOSTS,
     OPT_NO_PACKAGES,
@@ -32,17 +35,19 @@ static const struct argp_option options[] = {
     {"environment",                                                 OPT_ENVIRONMENT, "NAME", 0, "environment, by its name or by one of its ids", 0},
     {"session",     OPT_SESSION, "ID", 0, "id of the session: letters, digits, - _ and ., 64 at most", 0},
     {"work",                                                            OPT_WORK, "ID", 0, "id of the piece of work, for the records", 0},
-    {"agent",OPT_AGENT, "NAME", 0, "name of the agent, for the records", 0},
+    {"agent",OPT_AGENT, "FILE", 0,
+     "definition of the agent: of the MCP endpoints nothing but its own and its roster's", 0},
+    {"agent-name",                                                           OPT_AGENT_NAME, "NAME", 0, "name of the agent, for the records (name: of the definition)", 0},
     {"group",                                                           OPT_GROUP, "GROUP", 0, "group of the sandbox; must be one of the proxy's own groups", 0},
-    {"allow-hosts",                                                           OPT_HOSTS, "A,B", 0, "nothing but these hosts, of those that the environment allows", 0},
-    {"no-package-managers",                                                    OPT_NO_PACKAGES, 0, 0, "package groups allow nothing", 0},
-    {"no-mcp-servers",                                                        OPT_NO_MCP, 0, 0, "MCP endpoints allow nothing", 0},
-    {"ttl", OPT_TTL, "TIME", 0, "close it after this time, like 30m or 8h", 0},
-    {"label",                                                            OPT_LABEL, "K=V", 0, "kept in the records, may be repeated", 0},
-    {"limit",OPT_LIMIT, "K=V", 0,
+    {"allow-hosts",                                                    OPT_HOSTS, "A,B", 0, "nothing but these hosts, of those that the environment allows", 0},
+    {"no-package-managers",                                                        OPT_NO_PACKAGES, 0, 0, "package groups allow nothing", 0},
+    {"no-mcp-servers", OPT_NO_MCP, 0, 0, "MCP endpoints allow nothing", 0},
+    {"ttl",                                                            OPT_TTL, "TIME", 0, "close it after this time, like 30m or 8h", 0},
+    {"label",OPT_LABEL, "K=V", 0, "kept in the records, may be repeated", 0},
+    {"limit",                                                           OPT_LIMIT, "K=V", 0,
      "one of egress.limits, smaller than the environment has it, like bytes_up=20MiB; may be repeated", 0},
     {"now",                                                           OPT_NOW, 0, 0, "close: cut what is open", 0},
-    {"json",                                                           OPT_JSON, 0, 0, "the answer is JSON in any case", 0},
+    {"json",                                                      OPT_JSON, 0, 0, "the answer is JSON in any case", 0},
     {0                                                     },
 };
 
@@ -52,7 +57,8 @@ static const char doc[] =
     "directory, and nothing else, into the sandbox. A session can do less than its environment, never more."
     "\vVerbs:\n"
     "  open       --environment and --session are needed; prints its socket\n"
-    "  set        changes --allow-hosts, --no-package-managers, --no-mcp-servers, --limit, --ttl\n"
+    "  set        changes --allow-hosts, --no-package-managers, --no-mcp-servers, --agent, --limit,\n"
+    "             --ttl, adds --label\n"
     "  phase run  closes the package groups of a session for good\n"
     "  close      no new connections; --now cuts its tunnels\n"
     "  deny-all   of --session, of --environment, or of all: cuts tunnels, refuses everything\n"
@@ -83,6 +89,17 @@ static void add_line(struct argp_state *state, const char *key, const char *valu
     o->len += (size_t)n;
 }
 
+static char *absolute(struct argp_state *state, const char *path, char out[static PATH_MAX])
+{
+    char here[PATH_MAX] = "";
+    if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
+        argp_error(state, "the working directory has no name: give --agent an absolute path");
+    int n = snprintf(out, PATH_MAX, "%s%s%s", here, path[0] == '/' ? "" : "/", path);
+    if (n < 0 || n >= PATH_MAX)
+        argp_error(state, "--agent: the path is too long");
+    return out;
+}
+
 static const char *key_of(int key)
 {
     switch (key) {
@@ -93,6 +110,8 @@ static const char *key_of(int key)
     case OPT_WORK:
         return "work";
     case OPT_AGENT:
+        return "agent_file";
+    case OPT_AGENT_NAME:
         return "agent";
     case OPT_GROUP:
         return "group";
@@ -135,6 +154,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     if (key_of(key) == NULL)
         return ARGP_ERR_UNKNOWN;
     o->has_session = o->has_session || key == OPT_SESSION;
+    char path[PATH_MAX];
+    if (key == OPT_AGENT) /* the proxy has a working directory of its own */
+        arg = absolute(state, arg, path);
     add_line(state, key_of(key), arg != NULL ? arg : "true");
     return 0;
 }

@@ -49,6 +49,11 @@ static void record(const struct session *session, enum event_kind kind, const ch
             (struct event_fact){.key = "allow_hosts", .text = span_first(span_text(spec->hosts), RECORDED_HOSTS)};
     add_yes(&event, "no_package_managers", spec->no_package_managers || spec->run_phase);
     add_yes(&event, "no_mcp_servers", spec->no_mcp_servers);
+    add_text(&event, "agent_file", spec->agent_file);
+    add_text(&event, "agent_sha256", spec->agent_sha256);
+    if (spec->agent_file[0] != '\0')
+        event.facts[event.fact_count++] = (struct event_fact){
+            .key = "mcp_endpoints", .text = span_first(span_text(spec->mcp_endpoints), RECORDED_HOSTS)};
     add_yes(&event, "deny_all", spec->deny_all);
     char limits[SESSION_LIMITS_TEXT];
     session_limits_text(&spec->limits, limits);
@@ -259,6 +264,8 @@ enum err session_open(struct daemon *daemon, const struct session_spec *wanted, 
         snprintf(why, why_cap, "the session %s is open already", spec.session);
         return ERR_EXISTS;
     }
+    if (!session_agent_read(daemon, &spec, why, why_cap))
+        return ERR_INVALID;
     spec.opened_s = wall_s();
     set_end(&spec);
     enum err err = start(daemon, &spec, out, why, why_cap);
@@ -272,12 +279,13 @@ enum err session_change(struct session *session, const struct session_spec *want
 {
     struct narrowing *narrowing = NULL;
     struct session_spec spec = *wanted, before = session->spec;
-    if (!new_limits_fit(session, &spec, why, why_cap))
+    if (!new_limits_fit(session, &spec, why, why_cap) || !session_agent_read(session->daemon, &spec, why, why_cap))
         return ERR_INVALID;
     set_end(&spec);
     enum err err = session_narrowing(&spec, &narrowing, why, why_cap);
     if (err != ERR_NONE)
         return err;
+    memcpy(spec.agent, before.agent, sizeof spec.agent); /* a session belongs to one agent for its life */
     session->spec = spec;
     if (!session_place_save(session)) {
         /* What would come back after a restart must not be more than what holds now. */

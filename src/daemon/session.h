@@ -5,6 +5,7 @@
  *
  *   session.c         the list of main: open, set, close, TTL, records
  *   session_spec.c    what is said of a session, as lines; the same lines are its file in the state directory
+ *   session_agent.c   the definition of an agent, for its MCP endpoints
  *   session_place.c   its directory, its socket, its file
  *   session_worker.c  what its worker does
  *   session_admin.c   the requests of the admin socket
@@ -18,6 +19,8 @@
 #define SESSION_NAME_MAX 127
 #define SESSION_HOSTS    8192
 #define SESSION_LABELS   1024
+#define SESSION_MCP      3072
+#define SESSION_PATH     1024
 #define SESSION_BODY_MAX 16384
 #define SESSIONS_MAX     65536
 #define SESSION_INDEX    UINT32_MAX /* of the listeners of sessions */
@@ -28,9 +31,13 @@ struct session_spec {
     char environment[SESSION_NAME_MAX + 1]; /* name or, when it is opened, an id of the environment */
     char work[SESSION_ID_MAX + 1], agent[SESSION_ID_MAX + 1];
     char group[SESSION_ID_MAX + 1];
-    char labels[SESSION_LABELS]; /* "k=v k=v" */
-    char hosts[SESSION_HOSTS];   /* with commas between them */
-    struct limits limits;        /* its own; 0: none was given */
+    char labels[SESSION_LABELS];     /* "k=v k=v" */
+    char hosts[SESSION_HOSTS];       /* with commas between them */
+    struct limits limits;            /* its own; 0: none was given */
+    char agent_file[SESSION_PATH];   /* the definition that says which MCP endpoints; empty: those of the environment */
+    char agent_sha256[65];           /* of its text when it was read */
+    char mcp_endpoints[SESSION_MCP]; /* that it declared, host:port with commas between them */
+    bool agent_said;                 /* agent_file was named just now and is to be read */
     bool has_hosts, no_package_managers, no_mcp_servers, run_phase, deny_all;
     uint64_t ttl_ms;           /* 0: none was given */
     uint64_t opened_s, ends_s; /* wall clock; ends_s 0: with nothing but close */
@@ -80,6 +87,12 @@ void session_limits_text(const struct limits *limits, char out[static SESSION_LI
 bool session_limits_fit(const struct limits *own, const struct limits *environment, char *why, size_t why_cap);
 MUST_CHECK enum err session_narrowing(const struct session_spec *spec, struct narrowing **out, char *why,
                                       size_t why_cap);
+
+bool session_is_id(const char *text);
+
+/* ---- session_agent.c ---- */
+/* Reads the definition if it was named; false with `why`. */
+bool session_agent_read(struct daemon *daemon, struct session_spec *spec, char *why, size_t why_cap);
 
 /* ---- session_place.c ---- */
 /* Makes the directory, gives it to the group and listens in it. */

@@ -35,6 +35,8 @@ static void describe(struct json *j, const struct session *session)
     json_key_text(j, "directory", session->dir);
     json_key_text(j, "work", spec->work);
     json_key_text(j, "agent", spec->agent);
+    json_key_text(j, "agent_file", spec->agent_file);
+    json_key_text(j, "mcp_endpoints", spec->mcp_endpoints);
     json_key_text(j, "labels", spec->labels);
     json_key_bool(j, "only_hosts", spec->has_hosts);
     json_key_text(j, "allow_hosts", spec->hosts);

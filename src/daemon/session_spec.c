@@ -9,7 +9,7 @@
 /* ---- values ---- */
 
 /* Letters, digits, '-', '_' and '.', not first. It becomes the name of a directory. */
-static bool is_id(const char *text)
+bool session_is_id(const char *text)
 {
     size_t len = strlen(text);
     return len > 0 && len <= SESSION_ID_MAX && text[0] != '.' &&
@@ -112,6 +112,10 @@ static bool read_own(struct session_spec *spec, const char *key, const char *val
         return read_bool(value, &spec->run_phase);
     if (strcmp(key, "deny_all") == 0)
         return read_bool(value, &spec->deny_all);
+    if (strcmp(key, "mcp_endpoints") == 0)
+        return copy(spec->mcp_endpoints, sizeof spec->mcp_endpoints, value);
+    if (strcmp(key, "agent_sha256") == 0)
+        return copy(spec->agent_sha256, sizeof spec->agent_sha256, value);
     if (strcmp(key, "opened_s") == 0)
         return text_u64(span_text(value), UINT32_MAX, &spec->opened_s) == ERR_NONE;
     if (strcmp(key, "ends_s") == 0)
@@ -121,7 +125,7 @@ static bool read_own(struct session_spec *spec, const char *key, const char *val
 
 static bool read_id(char *out, const char *value)
 {
-    return is_id(value) && copy(out, SESSION_ID_MAX + 1, value);
+    return session_is_id(value) && copy(out, SESSION_ID_MAX + 1, value);
 }
 
 static bool read_value(struct session_spec *spec, const char *key, const char *value)
@@ -141,6 +145,10 @@ static bool read_value(struct session_spec *spec, const char *key, const char *v
     if (strcmp(key, "allow_hosts") == 0) {
         spec->has_hosts = true;
         return copy(spec->hosts, sizeof spec->hosts, value);
+    }
+    if (strcmp(key, "agent_file") == 0) {
+        spec->agent_said = true;
+        return value[0] != '\0' && copy(spec->agent_file, sizeof spec->agent_file, value);
     }
     if (strcmp(key, "no_package_managers") == 0)
         return read_bool(value, &spec->no_package_managers);
@@ -185,6 +193,8 @@ bool session_spec_read(struct session_spec *spec, char *text, bool from_file, ch
         }
         text = end + 1;
     }
+    if (from_file)
+        spec->agent_said = false; /* what was read of it then stands in the file too */
     return true;
 }
 
@@ -226,6 +236,11 @@ void session_spec_write(const struct session_spec *spec, struct outbuf *out)
     line_if(out, "group", spec->group);
     if (spec->has_hosts)
         line(out, "allow_hosts", spec->hosts);
+    if (spec->agent_file[0] != '\0') {
+        line(out, "agent_file", spec->agent_file);
+        line(out, "agent_sha256", spec->agent_sha256);
+        line(out, "mcp_endpoints", spec->mcp_endpoints);
+    }
     line(out, "no_package_managers", spec->no_package_managers ? "true" : "false");
     line(out, "no_mcp_servers", spec->no_mcp_servers ? "true" : "false");
     line(out, "run_phase", spec->run_phase ? "true" : "false");
@@ -243,8 +258,23 @@ void session_spec_write(const struct session_spec *spec, struct outbuf *out)
 
 /* ---- what it means ---- */
 
+/* What session_agent.c wrote, read again. */
+static bool read_endpoints(const char *text, struct target *out, size_t *out_count)
+{
+    for (*out_count = 0; *text != '\0'; ++*out_count) {
+        size_t len = strcspn(text, ",");
+        bool has_port = false;
+        if (*out_count == NARROWING_MCP_MAX ||
+            target_parse_host(span_make(text, len), 0, &out[*out_count], &has_port) != ERR_NONE || !has_port)
+            return false;
+        text += len + (text[len] == ',');
+    }
+    return true;
+}
+
 enum err session_narrowing(const struct session_spec *spec, struct narrowing **out, char *why, size_t why_cap)
 {
+    struct target mcp[NARROWING_MCP_MAX];
     struct span hosts[NARROWING_HOSTS_MAX];
     struct narrowing_spec narrow = {
         .only_hosts = spec->has_hosts,
@@ -253,7 +283,13 @@ enum err session_narrowing(const struct session_spec *spec, struct narrowing **o
         .no_mcp_servers = spec->no_mcp_servers,
         .deny_all = spec->deny_all,
         .limits = spec->limits,
+        .only_mcp = spec->agent_file[0] != '\0',
+        .mcp = mcp,
     };
+    if (!read_endpoints(spec->mcp_endpoints, mcp, &narrow.mcp_count)) {
+        snprintf(why, why_cap, "mcp_endpoints: not what this program writes");
+        return ERR_INVALID;
+    }
     for (const char *at = spec->hosts; *at != '\0';) {
         size_t len = strcspn(at, ",");
         if (narrow.host_count == NARROWING_HOSTS_MAX) {

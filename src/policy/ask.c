@@ -306,7 +306,7 @@ static void narrow(const struct policy *policy, const struct question *question,
     const struct narrowing *narrowing = question->narrowing;
     if (!narrowing_has_packages(narrowing))
         s->hits[NAME_GROUP] = (struct name_hit){0};
-    if (!narrowing_has_mcp(narrowing)) {
+    if (!narrowing_has_mcp(narrowing, question->target)) {
         s->hits[NAME_MCP] = (struct name_hit){0};
         s->mcp = NULL;
     }

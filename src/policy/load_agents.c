@@ -1,87 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Agent definitions: YAML, or Markdown with YAML in front. Only the MCP servers are read. */
+/* egress.agents: definitions that are read for their MCP servers. */
+#include "agent_file.h"
 #include "loader.h"
-
 #include "tree.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
-/* The older form: tools: [{type: mcp, server_url: …}]. */
-static void read_tools(struct loader *l, const struct node *root, const char *file)
-{
-    const struct node *tools = node_get(root, "tools");
-    if (tools == NULL || tools->kind != NODE_LIST)
-        return;
-    for (struct node *tool = tools->first; tool != NULL; tool = tool->next) {
-        const struct node *type = node_get(tool, "type");
-        struct node *url = node_get(tool, "server_url");
-        if (type != NULL && span_is(type->text, "mcp") && url != NULL)
-            load_endpoint(l, url, file);
-    }
-}
+struct reading {
+    struct loader *loader;
+    const char *path;
+};
 
-/* Servers of other types run inside the sandbox and need no egress. */
-static void read_servers(struct loader *l, const struct node *root, const char *file)
+static void on_url(void *arg, struct node *url)
 {
-    const struct node *servers = node_get(root, "mcp_servers");
-    if (servers == NULL || servers->kind != NODE_LIST)
-        return;
-    for (struct node *server = servers->first; server != NULL; server = server->next) {
-        const struct node *type = node_get(server, "type");
-        struct node *url = node_get(server, "url");
-        if (url != NULL && (type == NULL || span_is(type->text, "url")))
-            load_endpoint(l, url, file);
-    }
-}
-
-static bool is_fence(struct span line)
-{
-    if (line.len > 0 && line.data[line.len - 1] == '\r')
-        line.len--;
-    return span_is(line, "---");
-}
-
-/* The lines between the two fences of a Markdown file; the file itself if it does not begin with one. */
-static struct span front_matter(struct span text, bool *out_found)
-{
-    size_t first = span_find(text, '\n');
-    *out_found = is_fence(span_first(text, first));
-    if (!*out_found)
-        return text;
-    struct span rest = span_from(text, first + 1);
-    for (size_t at = 0; at < rest.len;) {
-        struct span line = span_from(rest, at);
-        size_t end = span_find(line, '\n');
-        if (is_fence(span_first(line, end)))
-            return span_first(rest, at);
-        at += end + 1;
-    }
-    *out_found = false;
-    return text;
-}
-
-static bool is_markdown(struct span path)
-{
-    return path.len > 3 && span_equal_fold(span_from(path, path.len - 3), span_text(".md"));
-}
-
-static void read_agent(struct loader *l, struct node *node, const char *path, struct span text)
-{
-    bool found = false;
-    struct span yaml = is_markdown(node->text) ? front_matter(text, &found) : text;
-    if (is_markdown(node->text) && !found) {
-        struct finding *f = diag_add(l->diag, SEVERITY_ERROR, "agent", path, 1, 1, "the file has no front matter");
-        diag_fix(f, "begin it with a line '---', the definition in YAML, and another line '---'");
-        return;
-    }
-    struct node *root = NULL;
-    if (yaml_read(&l->trees, path, yaml, found ? 2 : 1, l->diag, &root) == ERR_NO_MEMORY)
-        l->memory = true;
-    if (root == NULL)
-        return;
-    read_servers(l, root, path);
-    read_tools(l, root, path);
+    const struct reading *reading = arg;
+    load_endpoint(reading->loader, url, reading->path);
 }
 
 static void load_agent(struct loader *l, struct node *node)
@@ -98,7 +32,11 @@ static void load_agent(struct loader *l, struct node *node)
         return;
     load_file_read(l, (const char *)kept.data, true, &bytes.mark);
     load_source(l, "agent", span_make(bytes.data, bytes.len));
-    read_agent(l, node, (const char *)kept.data, span_make(bytes.data, bytes.len));
+    struct reading reading = {.loader = l, .path = (const char *)kept.data};
+    const struct node *root =
+        agent_tree(&l->trees, reading.path, span_make(bytes.data, bytes.len), l->diag, &l->memory);
+    if (root != NULL)
+        agent_urls(root, on_url, &reading);
     free(bytes.data);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MCP endpoints: of each URL the host and the port. */
+#include "agent_file.h"
 #include "loader.h"
 
 /* The rest of `url` behind an http or https scheme, and the scheme's port; an empty span for other schemes. */
@@ -30,7 +31,7 @@ static struct span authority_of(struct span rest)
     return span_first(rest, end);
 }
 
-static const char *parse_url(struct span url, struct target *out)
+const char *mcp_url_parse(struct span url, struct target *out)
 {
     uint16_t port = 0;
     bool has_port = false;
@@ -108,7 +109,7 @@ void load_endpoint(struct loader *l, struct node *url, const char *file)
     struct target target;
     const char *before = l->file;
     l->file = file;
-    const char *flaw = parse_url(url->text, &target);
+    const char *flaw = mcp_url_parse(url->text, &target);
     if (flaw == NULL && ++l->endpoints > ENDPOINTS_MAX)
         flaw = "there are more than 1024 MCP endpoints";
     if (flaw != NULL) {

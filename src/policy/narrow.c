@@ -11,7 +11,9 @@ struct narrow_host {
 
 struct narrowing {
     atomic_uint references;
-    bool only_hosts, no_packages, no_mcp, deny_all;
+    bool only_hosts, no_packages, no_mcp, only_mcp, deny_all;
+    struct target *mcp;
+    size_t mcp_count;
     struct limits limits;
     size_t count;
     struct narrow_host hosts[];
@@ -29,7 +31,7 @@ static bool parse_host(struct span text, struct narrow_host *out)
 
 enum err narrowing_new(const struct narrowing_spec *spec, size_t *out_bad, struct narrowing **out)
 {
-    if (spec->host_count > NARROWING_HOSTS_MAX)
+    if (spec->host_count > NARROWING_HOSTS_MAX || spec->mcp_count > NARROWING_MCP_MAX)
         return ERR_TOO_BIG;
     struct narrowing *n = calloc(1, sizeof *n + spec->host_count * sizeof n->hosts[0]);
     if (n == NULL)
@@ -40,12 +42,21 @@ enum err narrowing_new(const struct narrowing_spec *spec, size_t *out_bad, struc
     n->no_mcp = spec->no_mcp_servers;
     n->deny_all = spec->deny_all;
     n->limits = spec->limits;
+    n->only_mcp = spec->only_mcp;
+    n->mcp_count = spec->mcp_count;
+    n->mcp = calloc(spec->mcp_count + 1, sizeof *n->mcp);
+    if (n->mcp == NULL) {
+        free(n);
+        return ERR_NO_MEMORY;
+    }
+    if (spec->mcp_count > 0)
+        memcpy(n->mcp, spec->mcp, spec->mcp_count * sizeof *n->mcp);
     for (; n->count < spec->host_count; n->count++) {
         if (parse_host(spec->hosts[n->count], &n->hosts[n->count]))
             continue;
         if (out_bad != NULL)
             *out_bad = n->count;
-        free(n);
+        narrowing_unref(n);
         return ERR_INVALID;
     }
     *out = n;
@@ -61,8 +72,10 @@ struct narrowing *narrowing_ref(struct narrowing *narrowing)
 
 void narrowing_unref(struct narrowing *narrowing)
 {
-    if (narrowing != NULL && atomic_fetch_sub_explicit(&narrowing->references, 1, memory_order_acq_rel) == 1)
-        free(narrowing);
+    if (narrowing == NULL || atomic_fetch_sub_explicit(&narrowing->references, 1, memory_order_acq_rel) != 1)
+        return;
+    free(narrowing->mcp);
+    free(narrowing);
 }
 
 static bool host_fits(const struct narrow_host *host, const struct target *target)
@@ -89,9 +102,14 @@ bool narrowing_has_packages(const struct narrowing *narrowing)
     return !narrowing->no_packages;
 }
 
-bool narrowing_has_mcp(const struct narrowing *narrowing)
+bool narrowing_has_mcp(const struct narrowing *narrowing, const struct target *target)
 {
-    return !narrowing->no_mcp;
+    if (narrowing->no_mcp || !narrowing->only_mcp)
+        return !narrowing->no_mcp;
+    for (size_t i = 0; i < narrowing->mcp_count; i++)
+        if (narrowing->mcp[i].port == target->port && target_same_host(&narrowing->mcp[i], target))
+            return true;
+    return false;
 }
 
 const struct limits *narrowing_limits(const struct narrowing *narrowing)

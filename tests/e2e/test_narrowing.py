@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one session may do less than its environment, beyond hosts: limits, and the MCP endpoints of one agent."""
 
+import hashlib
+import json
+import os
+
 import pytest
 
 from lab import wait_for
@@ -102,3 +106,135 @@ def test_a_reload_that_makes_the_environment_smaller_makes_its_sessions_smaller(
     proxy.hup()
     wait_for(lambda: status(15) == 200, 5, lambda: "the session's own holds again")
     assert status(21) == 431
+
+
+# ---- the endpoints of one agent ----
+
+CODER = """---
+name: coder
+mcp_servers:
+  - {type: url, name: own, url: "https://own.test:%(port)d/mcp"}
+multiagent:
+  type: coordinator
+  agents:
+    - {type: self}
+    - checker
+    - {type: agent, id: agent_77, version: 3}
+    - beside.yaml
+    - {type: agent, id: agent_none}
+---
+You code. https://prose.test/ opens nothing.
+"""
+SERVER = 'mcp_servers: [{type: url, name: m, url: "https://%s.test:%d/mcp"}]\n'
+
+
+class Agents:
+    """Definitions in a folder beside the policy: `coder` with a roster of two that the policy lists and one beside it."""
+
+    def __init__(self, lab):
+        self.origin = lab.origin(after_hello(echo))
+        self.folder = lab.make_folder("agents")
+        port = self.origin.port
+        self.write("coder.md", CODER % {"port": port})
+        self.write("checker.yaml", "name: checker\n" + SERVER % ("ledger", port))
+        self.write("other.yaml", "id: agent_77\nname: other\n" + SERVER % ("other", port)
+                   + "multiagent: {type: coordinator, agents: [stranger]}\n")
+        self.write("stranger.yaml", "name: stranger\n" + SERVER % ("stranger", port))
+        self.write("beside.yaml", "name: beside\n" + SERVER % ("beside", port))
+        self.names = ("own", "ledger", "other", "stranger", "declared", "beside")
+        files = [str(self.folder / name) for name in ("coder.md", "checker.yaml", "other.yaml", "stranger.yaml")]
+        servers = [{"type": "url", "name": "d", "url": f"https://declared.test:{port}/"}]
+        self.proxy = lab.proxy(allowed_hosts=["listed.test"], networking={"allow_mcp_servers": True},
+                               egress={"agents": files, "mcp_servers": servers,
+                                       "private_networks": []})
+        self.proxy._own(self.proxy.folder / "audit.sessions", 0o700)
+        self.sessions = Sessions(self.proxy)
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        os.chmod(path, 0o644)
+        return path
+
+    def opened(self, path):
+        """Which of the endpoints pass the target stage; nothing resolves here, so 502 is what an open one answers."""
+        answers = {name: self.sessions.asks(path, f"{name}.test", self.origin.port) for name in self.names}
+        assert all(a in ((502, "dns_failed"), CLOSED_BY_SESSION) for a in answers.values()), answers
+        return {name for name, answer in answers.items() if answer != CLOSED_BY_SESSION}
+
+
+@pytest.fixture
+def agents(lab):
+    return Agents(lab)
+
+
+def test_an_agent_leaves_its_own_endpoints_and_its_rosters(agents):
+    sessions, proxy = agents.sessions, agents.proxy
+    every = {"own", "ledger", "other", "stranger", "declared"}
+    assert agents.opened(sessions.open("s-0")) == every
+    shown = sessions.good("open", "--environment", "env-a", "--session", "s-1", "--agent", f"{agents.folder}/coder.md")
+    # `beside` is declared by the roster and not open in the environment: a session never widens.
+    assert agents.opened(shown["socket"]) == {"own", "ledger", "other"}
+    assert shown["agent"] == "coder" and shown["agent_file"] == f"{agents.folder}/coder.md"
+    port = agents.origin.port
+    assert shown["mcp_endpoints"].split(",") == [f"{n}.test:{port}" for n in ("own", "ledger", "other", "beside")]
+    # The port is part of it, and hosts of other rules stay what they are.
+    assert sessions.asks(shown["socket"], "own.test", 443)[0] == 403
+    assert sessions.asks(shown["socket"], "listed.test", 443) == (502, "dns_failed")
+    opened = proxy.audit.event("session_opened")["unmapped"]
+    assert opened["agent"] == "coder" and opened["mcp_endpoints"] == shown["mcp_endpoints"]
+    text = (agents.folder / "coder.md").read_bytes()
+    assert opened["agent_sha256"] == hashlib.sha256(text).hexdigest()
+    assert (proxy.audit_dir / "blobs" / opened["agent_sha256"]).read_bytes() == text
+    refused = proxy.audit.attempts(host="declared.test", verdict="deny")[-1]
+    assert refused["firewall_rule"]["uid"] == "session" and '"coder"' in json.dumps(refused)
+
+
+def test_a_definition_is_read_when_it_is_named_and_never_by_itself(agents):
+    """This one is the session's alone: the environment does not list it."""
+    sessions, proxy = agents.sessions, agents.proxy
+    mine = str(agents.write("mine.yaml", "name: x\n" + SERVER % ("ledger", agents.origin.port)))
+    path = sessions.good("open", "--environment", "env-a", "--session", "s-1", "--agent", mine, "--agent-name",
+                         "mine")["socket"]
+    assert agents.opened(path) == {"ledger"}
+    agents.write("mine.yaml", "name: x\n" + SERVER % ("declared", agents.origin.port))
+    proxy.hup()
+    assert agents.opened(path) == {"ledger"}
+    proxy.stop()
+    proxy.start()
+    assert agents.opened(path) == {"ledger"}
+    shown = sessions.good("set", "--session", "s-1", "--agent", mine)
+    assert agents.opened(path) == {"declared"} and shown["agent"] == "mine"
+    os.unlink(mine)
+    proxy.stop()
+    proxy.start()
+    assert agents.opened(path) == {"declared"}
+    assert sessions.good("phase", "run", "--session", "s-1")["mcp_endpoints"] == shown["mcp_endpoints"]
+    assert agents.opened(path) == {"declared"}
+
+
+def test_a_definition_that_is_not_trusted_is_refused(agents):
+    sessions, folder = agents.sessions, agents.folder
+    socket = sessions.open("s-1")
+    good = "name: x\n" + SERVER % ("own", agents.origin.port)
+    agents.write("open.yaml", good).chmod(0o666)
+    agents.write("broken.yaml", "name: [\n")
+    agents.write("bare.md", "no front matter\n")
+    agents.write("url.yaml", 'mcp_servers: [{type: url, name: m, url: "ftp://own.test/"}]\n')
+    (folder / "pipe.yaml").unlink(missing_ok=True)
+    os.mkfifo(folder / "pipe.yaml")
+    os.symlink(folder / "open.yaml", folder / "link.yaml")
+    inside = agents.proxy.folder / "admin" / "sessions" / "s-1" / "mine.yaml"
+    inside.write_text(good)
+    os.chmod(inside, 0o644)
+    os.symlink(inside, folder / "inside.yaml")
+    agents.write("roster.yaml", "name: r\nmultiagent: {agents: [open.yaml]}\n")
+    for name, said in (("open.yaml", "open.yaml"), ("broken.yaml", "broken.yaml:"), ("bare.md", "no front matter"),
+                       ("url.yaml", "not usable"), ("pipe.yaml", "pipe.yaml"), ("link.yaml", "link.yaml"),
+                       ("none.yaml", "none.yaml"), (inside, "below the directory of sessions"),
+                       ("inside.yaml", "below the directory of sessions"), ("roster.yaml", "open.yaml")):
+        why = sessions.bad("open", "--environment", "env-a", "--session", "s-2", "--agent", str(folder / name))
+        assert why.startswith("agent: ") and said in why, (name, why)
+        assert "agent: " in sessions.bad("set", "--session", "s-1", "--agent", str(folder / name))
+    assert agents.opened(socket) == {"own", "ledger", "other", "stranger", "declared"}
+    assert [s["session"] for s in sessions.good("list")["sessions"]] == ["s-1"]

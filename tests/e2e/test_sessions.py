@@ -72,7 +72,7 @@ def world(lab):
 
 def test_a_session_stands_in_its_records(world):
     origin, proxy, sessions = world
-    path = sessions.open("s-1", "--work", "work_9", "--agent", "coder", "--label", "ticket=17")
+    path = sessions.open("s-1", "--work", "work_9", "--agent-name", "coder", "--label", "ticket=17")
     assert path == f"{proxy.folder}/admin/sessions/s-1/proxy.sock"
     mode = os.stat(path).st_mode
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o660

@@ -14,6 +14,7 @@ int verb_audit(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_env(int argc, char **argv);
 int verb_nft(int argc, char **argv);
+int verb_exec(int argc, char **argv);
 int verb_explain(int argc, char **argv);
 int verb_groups(int argc, char **argv);
 int verb_health(int argc, char **argv);

@@ -25,6 +25,7 @@ struct daemon_options {
     const char *egress_path;    /* NULL: none */
     const char *catalogue_path; /* of package managers' hosts; NULL: the built-in one */
     bool strict_files;
+    bool fixed;               /* what was loaded at the start stays: no reload, whoever asks and whatever changes */
     const char *audit_dir;    /* NULL: under the state directory */
     const char *signer_dir;   /* NULL: beside the audit directory */
     bool adopt;               /* the signer has lost its memory: go on from what the log says, and record it */

@@ -18,6 +18,7 @@ static const struct verb verbs[] = {
     {"check",   verb_check,   "would this policy load, what does it open, and from which line"},
     {"explain", verb_explain, "one decision, the line that made it, and what would change it" },
     {"groups",  verb_groups,  "hosts of package managers that a policy can open"              },
+    {"exec",    verb_exec,    "one command in a sandbox of its own, with a proxy of its own"  },
     {"audit",   verb_audit,   "verify, read and prove the audit log"                          },
     {"nft",     verb_nft,     "rules for the kernel: an independent count of what leaves"     },
     {"env",     verb_env,     "variables and files that make clients use the proxy"           },

@@ -227,7 +227,7 @@ static int start(struct daemon *daemon)
             return 1;
     sessions_restore(daemon);
     daemon->state = DAEMON_RUNNING;
-    if (autoload_open(daemon) != ERR_NONE)
+    if (!daemon->options->fixed && autoload_open(daemon) != ERR_NONE)
         return 1;
     cage_enter(CAGE_MAIN);
     say_ready(daemon);
@@ -248,8 +248,10 @@ static void say_reloading(void)
 bool daemon_reload(struct daemon *daemon, const struct load_cause *cause)
 {
     struct load load = {.cause = *cause};
-    if (daemon->state != DAEMON_RUNNING) {
-        log_warn("not reloaded: the program is stopping", "who=%s", cause->who);
+    if (daemon->state != DAEMON_RUNNING || daemon->options->fixed) {
+        log_warn(daemon->options->fixed ? "not reloaded: the policy was fixed at the start"
+                                        : "not reloaded: the program is stopping",
+                 "who=%s", cause->who);
         return false;
     }
     say_reloading();

@@ -9,6 +9,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -86,12 +87,15 @@ static enum err find_account(const char *wanted, uid_t *uid, gid_t *gid, char *w
 static enum err become(uid_t uid, gid_t gid, char *why, size_t why_cap)
 {
     const struct passwd *account = getpwuid(uid);
+    int end_with_parent = 0; /* the kernel forgets that wish when the account changes */
+    (void)prctl(PR_GET_PDEATHSIG, &end_with_parent);
     /* Its own supplementary groups stay: sockets are given to the groups of sandboxes. */
     if (account == NULL || initgroups(account->pw_name, gid) != 0 || setresgid(gid, gid, gid) != 0 ||
         setresuid(uid, uid, uid) != 0 || geteuid() == 0) {
         snprintf(why, why_cap, "cannot become uid %u: %s", (unsigned)uid, strerror(errno));
         return ERR_DENIED;
     }
+    (void)prctl(PR_SET_PDEATHSIG, end_with_parent);
     return ERR_NONE;
 }
 

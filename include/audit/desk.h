@@ -16,7 +16,15 @@
 #include "base/err.h"
 #include "base/ring.h"
 
+#include <stdatomic.h>
+
 struct desk;
+
+/* The door of one environment: the writer shuts it, workers look at each attempt and count whom it kept out. */
+struct env_gate {
+    _Atomic bool closed;
+    atomic_uint_fast64_t refused;
+};
 
 #define DESK_RECORD_BYTES (RECORD_PACKED_MAX + 64)
 #define DESK_PAIR_BYTES   (2 * DESK_RECORD_BYTES)

@@ -22,6 +22,10 @@ struct audit_log_options {
     uint64_t reserve_bytes; /* ballast and room kept free; 0: 16 MiB */
     /* For how long records are taken while nothing can be signed; then the gate closes. 0: 10 s */
     uint64_t unsigned_max_ms;
+    /* The door of one environment, that is shut alone when the disk fills up and it wrote more than its share. Writer
+     * thread; NULL: it has none. */
+    struct env_gate *(*env_gate)(void *arg, struct span name);
+    void *env_gate_arg;
     /* The signer's process has ended: the gate is closed and stays so. Writer thread, once; NULL: none. */
     void (*on_signer_lost)(void *arg);
     void *on_signer_lost_arg;
@@ -71,7 +75,8 @@ struct audit_log_status {
     uint64_t entries; /* durable */
     uint64_t signed_size;
     uint64_t commits;
-    uint64_t refused; /* attempts refused at the gate since start */
+    uint64_t refused;      /* attempts refused at the gate since start */
+    unsigned disk_percent; /* how full the log's disk is; 0: not looked at yet */
     bool gate_closed;
     char gate_why[160]; /* empty while open */
 };

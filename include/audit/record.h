@@ -94,6 +94,7 @@ struct record_flow {
     X(GATE_OPENED, 1008, 9, "gate_opened")                                                                             \
     X(HEARTBEAT, 1008, 99, "heartbeat")                                                                                \
     X(CLOCK_STEP, 1008, 99, "clock_step")                                                                              \
+    X(DISK_WATERMARK, 1008, 99, "disk_watermark")                                                                      \
     X(OPEN_FLOWS, 1008, 99, "open_flows")                                                                              \
     X(POLICY_LOADED, 3004, 10, "policy_loaded")                                                                        \
     X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                                       \

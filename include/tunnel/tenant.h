@@ -7,6 +7,7 @@
 #ifndef TUNNEL_TENANT_H
 #define TUNNEL_TENANT_H
 
+#include "audit/desk.h"
 #include "base/err.h"
 #include "base/span.h"
 #include "policy/limits.h"
@@ -36,6 +37,7 @@ struct tenant {
     atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */
     atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */
     atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */
+    struct env_gate gate;               /* shut by the audit log when this environment alone fills the disk */
     struct name_budget *names;
     struct why why; /* refusals of clients that have no session */
 };

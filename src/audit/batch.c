@@ -21,11 +21,11 @@ static bool is_plain(struct span s)
 }
 
 /* Numbers are kept under the name as it stands in the leaf, since that is what recovery and verification read. */
-static uint64_t number_environment(struct audit_log *log, struct span name)
+static struct env *environment(struct audit_log *log, struct span name)
 {
     uint8_t escaped[1024];
     if (name.len == 0)
-        return 0;
+        return NULL;
     if (!is_plain(name)) {
         struct outbuf o = outbuf_make(escaped, sizeof escaped);
         struct json j = json_make(&o);
@@ -35,7 +35,7 @@ static uint64_t number_environment(struct audit_log *log, struct span name)
     struct env *env = envs_find(&log->ledger.envs, name);
     /* Without memory for a name nothing true can be written about it; the process ends as by any lost malloc. */
     ASSERT(env != NULL);
-    return envs_number(&log->ledger.envs, env);
+    return env;
 }
 
 void batch_add(struct audit_log *log, const struct sealed *sealed)
@@ -47,14 +47,17 @@ void batch_add(struct audit_log *log, const struct sealed *sealed)
         b->before = log->tree;
         b->oldest_ns = sealed->mono_ns;
     }
+    struct env *env = environment(log, leaf_environment(sealed));
     struct leaf_place place = {
         .index = log->tree.size,
-        .env_seq = number_environment(log, leaf_environment(sealed)),
+        .env_seq = env != NULL ? envs_number(&log->ledger.envs, env) : 0,
     };
     uint8_t *at = b->bytes + b->len;
     size_t len = leaf_format(&log->leaf, sealed, place, at + 2);
     at[0] = (uint8_t)(len >> 8);
     at[1] = (uint8_t)len;
+    if (env != NULL)
+        env->pending += 2 + len;
     b->len += 2 + len;
     b->count++;
     b->urgent |= sealed->urgency == RECORD_URGENT;

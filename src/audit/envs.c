@@ -77,14 +77,49 @@ uint64_t envs_number(struct envs *e, struct env *env)
     return ++env->last;
 }
 
+struct env *envs_next(const struct envs *e, size_t *bucket, const struct env *at)
+{
+    if (at != NULL && at->next != NULL)
+        return at->next;
+    while (*bucket < e->cap) {
+        struct env *first = e->buckets[(*bucket)++];
+        if (first != NULL)
+            return first;
+    }
+    return NULL;
+}
+
+uint64_t envs_hour(const struct env *env)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < ENVS_HOUR_SLICES; i++)
+        bytes += env->hour[i];
+    return bytes;
+}
+
+void envs_hour_turn(struct envs *e, uint64_t now_s)
+{
+    uint64_t slice = now_s / ENVS_SLICE_S, passed = slice - e->slice;
+    size_t bucket = 0;
+    if (slice == e->slice)
+        return;
+    for (struct env *env = envs_next(e, &bucket, NULL); env != NULL; env = envs_next(e, &bucket, env))
+        for (uint64_t i = 0; i < passed && i < ENVS_HOUR_SLICES; i++)
+            env->hour[(slice - i) % ENVS_HOUR_SLICES] = 0;
+    e->slice = slice;
+}
+
 static void end(struct envs *e, bool keep)
 {
     for (struct env *env = e->touched; env != NULL; env = env->touched) {
         env->is_touched = false;
-        if (keep)
+        if (keep) {
             env->settled = env->last;
-        else
+            env->hour[e->slice % ENVS_HOUR_SLICES] += env->pending;
+        } else {
             env->last = env->settled;
+        }
+        env->pending = 0;
     }
     e->touched = NULL;
 }

@@ -40,7 +40,7 @@ static enum ledger_finding flow_entry(struct ledger *l, uint64_t index, const st
         l->outcomes++;
         if (!flows_take(&l->open, facts->flow) && !l->partial)
             return LEDGER_NO_ATTEMPT;
-    } else if (!flows_has(&l->open, facts->flow)) {
+    } else if (!flows_has(&l->open, facts->flow) && !l->partial) {
         return LEDGER_NO_ATTEMPT;
     }
     return LEDGER_FINE;

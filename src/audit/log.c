@@ -23,6 +23,8 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     log->on_signer_lost = options->on_signer_lost;
     log->on_signer_lost_arg = options->on_signer_lost_arg;
     log->on_thread = options->on_thread;
+    log->env_gate = options->env_gate;
+    log->env_gate_arg = options->env_gate_arg;
     log->unsigned_max_ns = options->unsigned_max_ms != 0 ? options->unsigned_max_ms * NS_PER_MS : UNSIGNED_MAX_NS;
     log->io = &audit_io_real;
     log->desk_ring_bytes = options->desk_ring_bytes;
@@ -153,6 +155,7 @@ void audit_log_status(const struct audit_log *log, struct audit_log_status *out)
     out->signed_size = atomic_load_explicit(&log->signed_size, memory_order_acquire);
     out->commits = atomic_load_explicit(&log->commits, memory_order_relaxed);
     out->refused = atomic_load_explicit(&log->refused, memory_order_relaxed);
+    out->disk_percent = atomic_load_explicit(&log->disk_percent, memory_order_relaxed);
     pthread_mutex_lock(&own->status_lock);
     memcpy(out->gate_why, log->gate_why, sizeof out->gate_why);
     pthread_mutex_unlock(&own->status_lock);

@@ -109,13 +109,18 @@ struct audit_log {
     uint64_t stall_ns; /* of a commit that took too long; recorded by the next one */
     int64_t clock_step_ms;
 
-    uint64_t room_checked_ns;
+    struct env_gate *(*env_gate)(void *arg, struct span name);
+    void *env_gate_arg;
+    unsigned mark; /* of watermark.c: how many of them the disk has passed */
+
+    uint64_t room_checked_ns, marked_ns;
     uint64_t last_commit_ns, window_ns, window_count, rate;
     uint32_t last_commit_count;
     uint64_t last_checkpoint_ns, unsigned_since_ns, last_heartbeat_ns;
     int64_t wall_minus_mono_ns;
 
     _Atomic uint64_t entries, signed_size, commits, refused;
+    _Atomic unsigned disk_percent;
     pthread_mutex_t status_lock;
     char gate_why[160];
 };
@@ -152,6 +157,9 @@ enum trouble batch_trouble(const struct audit_log *log);
 
 /* checkpoint.c */
 MUST_CHECK enum err checkpoint_write(struct audit_log *log);
+
+/* watermark.c: once a second, between batches */
+void watermark_look(struct audit_log *log, uint64_t now);
 
 /* gate.c */
 void gate_close(struct audit_log *log, enum trouble trouble, const char *why);

@@ -166,6 +166,8 @@ static void housekeeping(struct audit_log *log)
     if (log->segment.fd < 0)
         return;
     events_pending(log);
+    if (now - log->marked_ns >= NS_PER_S)
+        watermark_look(log, now);
     if (log->batch.count == 0)
         checkpoint(log, now);
     if (now - log->last_heartbeat_ns >= IDLE_NS)

@@ -120,6 +120,7 @@ static void status_into(struct outbuf *out, const struct daemon *daemon)
     json_key_u64(&j, "entries", audit.entries);
     json_key_u64(&j, "signed", audit.signed_size);
     json_key_u64(&j, "refused_at_gate", audit.refused);
+    json_key_u64(&j, "disk_percent", audit.disk_percent);
     json_key_bool(&j, "gate_closed", audit.gate_closed);
     json_key_text(&j, "gate_why", audit.gate_why);
     json_close(&j, '}');

@@ -71,6 +71,8 @@ static int open_audit(struct daemon *daemon)
         .signer = daemon->place.signer,
         .desk_ring_bytes = ring_bytes(daemon),
         .unsigned_max_ms = daemon->config->audit.unsigned_ms,
+        .env_gate = identity_gate,
+        .env_gate_arg = daemon->identity,
         .on_signer_lost = post_signer_lost,
         .on_signer_lost_arg = daemon,
         .on_thread = enter_writer,

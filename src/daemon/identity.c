@@ -8,12 +8,14 @@
 
 #include "roster.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 struct identity {
     struct limits defaults;
     struct tenant *unknown;
-    struct tenant **tenants; /* main's alone */
+    pthread_mutex_t lock; /* of the list, which main makes longer while the audit log's writer may look into it */
+    struct tenant **tenants;
     size_t count, cap;
 };
 
@@ -23,6 +25,7 @@ enum err identity_new(struct identity **out)
     if (identity == NULL)
         return ERR_NO_MEMORY;
     limits_default(&identity->defaults);
+    pthread_mutex_init(&identity->lock, NULL);
     enum err err = tenant_new(span_text("-"), &identity->unknown);
     if (err != ERR_NONE) {
         free(identity);
@@ -40,6 +43,7 @@ void identity_free(struct identity *identity)
         tenant_free(identity->tenants[i]);
     free(identity->tenants);
     tenant_free(identity->unknown);
+    pthread_mutex_destroy(&identity->lock);
     free(identity);
 }
 
@@ -53,7 +57,7 @@ static struct tenant *find(const struct identity *identity, struct span name)
     return NULL;
 }
 
-static enum err add(struct identity *identity, struct span name, struct tenant **out)
+static enum err add_locked(struct identity *identity, struct span name, struct tenant **out)
 {
     if (identity->count == TENANTS_MAX)
         return ERR_TOO_BIG;
@@ -69,6 +73,25 @@ static enum err add(struct identity *identity, struct span name, struct tenant *
     if (err == ERR_NONE)
         *out = identity->tenants[identity->count++];
     return err;
+}
+
+static enum err add(struct identity *identity, struct span name, struct tenant **out)
+{
+    pthread_mutex_lock(&identity->lock);
+    enum err err = add_locked(identity, name, out);
+    pthread_mutex_unlock(&identity->lock);
+    return err;
+}
+
+struct env_gate *identity_gate(void *arg, struct span name)
+{
+    struct identity *identity = arg;
+    if (span_is(name, identity->unknown->name))
+        return &identity->unknown->gate;
+    pthread_mutex_lock(&identity->lock);
+    struct tenant *tenant = find(identity, name);
+    pthread_mutex_unlock(&identity->lock);
+    return tenant == NULL ? NULL : &tenant->gate;
 }
 
 static void free_roster(void *roster)

@@ -54,6 +54,8 @@ void settings_free(struct config *config); /* NULL is allowed */
 struct identity;
 MUST_CHECK enum err identity_new(struct identity **out);
 void identity_free(struct identity *identity);
+/* The door of an environment, for the audit log. `arg` is the identity; any thread; NULL: there is none of that name. */
+struct env_gate *identity_gate(void *arg, struct span name);
 /*
  * Decides who belongs to whom while this book is in force, and attaches that to it; its policies stand in the order of
  * the environments of `config`. `open` is the configuration whose listeners are open. The tenants of its environments

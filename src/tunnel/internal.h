@@ -272,6 +272,8 @@ enum port_io tunnel_fill(struct tunnel *t, size_t max);
 struct why *tunnel_why(const struct tunnel *t);
 /* Fills t->who once; REASON_NONE with a policy, else why there is none. */
 enum reason tunnel_identify(struct tunnel *t);
+/* True while nothing of its environment, and of no other, is recorded. */
+bool tunnel_is_gated(const struct tunnel *t);
 enum go tunnel_over_rate(struct tunnel *t);
 
 /* ---- tunnels.c ---- */

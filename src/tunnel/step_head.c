@@ -258,6 +258,11 @@ enum reason tunnel_identify(struct tunnel *t)
     return reason;
 }
 
+bool tunnel_is_gated(const struct tunnel *t)
+{
+    return t->who.tenant != NULL && atomic_load_explicit(&t->who.tenant->gate.closed, memory_order_acquire);
+}
+
 struct why *tunnel_why(const struct tunnel *t)
 {
     if (t->policy == NULL)
@@ -268,6 +273,8 @@ struct why *tunnel_why(const struct tunnel *t)
 enum go step_identify(struct tunnel *t)
 {
     enum reason reason = tunnel_identify(t);
+    if (tunnel_is_gated(t))
+        return tunnel_turn_away(t, REASON_AUDIT);
     if (reason == REASON_NONE && t->listener->closed)
         reason = REASON_SESSION;
     if (reason != REASON_NONE)

@@ -90,6 +90,8 @@ enum go tunnel_refuse_by(struct tunnel *t, const struct decision *given)
         /* Refused before identity was asked for: the record still says whose listener it was, and a flood of
          * malformed heads is a flood like any other. */
         tunnel_identify(t);
+        if (tunnel_is_gated(t))
+            return tunnel_turn_away(t, REASON_AUDIT);
         if (!tenant_rate_take(t->who.tenant, tunnel_limits(t), clock_mono_ns()))
             return tunnel_over_rate(t);
     }
@@ -107,7 +109,9 @@ enum go tunnel_turn_away(struct tunnel *t, enum reason reason)
 {
     struct tunnels *home = t->home;
     unsigned which = reason == REASON_AUDIT ? 0 : reason == REASON_RATE ? 1 : 2;
-    if (reason == REASON_AUDIT)
+    if (reason == REASON_AUDIT && tunnel_is_gated(t))
+        atomic_fetch_add_explicit(&t->who.tenant->gate.refused, 1, memory_order_relaxed);
+    else if (reason == REASON_AUDIT)
         desk_count_refused(home->o.desk);
     if (reason != REASON_RATE)
         COUNT(home, turned_away, 1);

@@ -6,7 +6,7 @@ import signal
 from lab import wait_for
 from lab.gateway import Gateway
 from lab.origin import after_hello, echo
-from test_audit import signer_of
+from test_audit import signer_of, small_disk  # noqa: F401
 
 KIB = 1024
 
@@ -89,5 +89,57 @@ def test_the_unsigned_limit(lab):
     wait_for(allowed, 10, "the gate opens again")
     assert proxy.audit.event("gate_closed")["message"] == "nothing could be signed for too long"
     assert proxy.audit.event("gate_opened")["unmapped"]["refused"] >= 1
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()
+
+
+def filled(folder, percent):
+    """A file that makes the disk of `folder` this full."""
+    disk = os.statvfs(folder)
+    used = disk.f_blocks - disk.f_bfree
+    wanted = (disk.f_blocks * percent // 100 - used) * disk.f_frsize
+    filler = folder / "filler"
+    filler.write_bytes(b"\0" * wanted)
+    return filler
+
+
+def refused_as_gated(proxy, index, name):
+    client = proxy.at(index).connect(name, 443)
+    client.read_reply(8)
+    proxy.clients.remove(client)
+    client.close()
+    return client.reply.reason == "audit_unavailable"
+
+
+def test_a_disk_that_fills_up_gates_the_loudest_alone(lab, small_disk):
+    """Act 12: from 80 % on the environment above its share is gated, alone, and its refusals are counted; below it again
+    everybody may write. Nothing is lost and every record is whole."""
+    quick = {"attempts_per_second": 100000, "attempts_burst": 1000000}
+    proxy = gateway(lab, [lab.policy(name=name, allowed_hosts=[f"{name}.test"], limits=quick)
+                          for name in ("loud", "quiet")],
+                    listeners=[{"listen": "127.0.0.1:0", "environment": name} for name in ("loud", "quiet")],
+                    audit_dir=small_disk / "audit")
+    for i in range(150):
+        proxy.at(0).connect(f"d{i}.test", 443).expect(status=403).close()
+    for i in range(20):
+        proxy.at(1).connect(f"d{i}.test", 443).expect(status=403).close()
+    proxy.clients.clear()
+    assert not proxy.audit.events("disk_watermark")
+    filler = filled(small_disk, 83)
+    wait_for(lambda: refused_as_gated(proxy, 0, "more.test"), 15, "the loud one is gated")
+    for _ in range(4):
+        assert refused_as_gated(proxy, 0, "more.test")
+    for i in range(5):
+        proxy.at(1).connect(f"e{i}.test", 443).expect(status=403).close()
+    assert proxy.audit.event("disk_watermark")["unmapped"]["mark"] == 80
+    closed = proxy.audit.event("gate_closed")
+    assert closed["metadata"]["tenant_uid"] == "loud"
+    assert closed["unmapped"]["hour_bytes"] > closed["unmapped"]["share_bytes"]
+    filler.unlink()
+    wait_for(lambda: not refused_as_gated(proxy, 0, "again.test"), 15, "the loud one may write again")
+    opened = proxy.audit.event("gate_opened")
+    assert opened["metadata"]["tenant_uid"] == "loud" and opened["unmapped"]["refused"] >= 5
+    assert not proxy.audit.attempts(host="more.test", environment="quiet")
+    assert len(proxy.audit.attempts(environment="quiet")) == 25
     assert proxy.stop() == 0
     assert proxy.audit.verifies()

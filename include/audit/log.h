@@ -26,6 +26,8 @@ struct audit_log_options {
      * thread; NULL: it has none. */
     struct env_gate *(*env_gate)(void *arg, struct span name);
     void *env_gate_arg;
+    /* How far a copy elsewhere (audit/ship.h) may be behind; then the gate closes. 0: there need be none */
+    uint64_t ship_max_lag_ms;
     /* The signer's process has ended: the gate is closed and stays so. Writer thread, once; NULL: none. */
     void (*on_signer_lost)(void *arg);
     void *on_signer_lost_arg;

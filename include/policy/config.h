@@ -35,6 +35,7 @@ struct config_server {
 /* What the audit log may be told; the keys of `audit` that are no places. */
 struct config_audit {
     uint64_t unsigned_ms, traffic_ms, traffic_bytes;
+    uint64_t ship_max_lag_ms; /* 0: no gate on it */
 };
 #define CONFIG_AUDIT_UNSIGNED_MS   10000
 #define CONFIG_AUDIT_TRAFFIC_MS    300000

@@ -25,6 +25,7 @@ X("audit.signer_dir", STRING, GATEWAY, "", "the audit directory with .signer", "
 X("audit.unsigned_limit", DURATION, GATEWAY, "", "10s", "how long records are taken while the signer does not answer; then the gate closes")
 X("audit.traffic_interval", DURATION, GATEWAY, "", "5m", "a tunnel that moved bytes is recorded again after this time")
 X("audit.traffic_bytes", SIZE, GATEWAY, "", "64MiB", "and after this many bytes")
+X("audit.ship_max_lag", DURATION, GATEWAY, "", "none", "how far the copy that 'audit ship' makes may be behind; then the gate closes")
 X("admin", STRING, GATEWAY, "", "admin.sock under the runtime directory", "the admin socket, unix:PATH")
 X("workers", COUNT, GATEWAY, "", "one a core", "threads that carry traffic, 1 to 256")
 X("dns", STRINGS, GATEWAY, "", "those of the system", "name servers, ADDR:PORT each")

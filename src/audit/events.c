@@ -142,6 +142,7 @@ void events_heartbeat(struct audit_log *log)
                   number("signed_size", log->signed_head.size),
                   number("refused", atomic_load_explicit(&log->refused, memory_order_relaxed))},
     };
+    remote_facts(log, &event);
     batch_add_event(log, &event);
     log->last_heartbeat_ns = clock_mono_ns();
 }

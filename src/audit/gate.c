@@ -93,6 +93,8 @@ static enum err mend(struct audit_log *log)
     switch (log->trouble) {
     case TROUBLE_NONE:
         return ERR_NONE;
+    case TROUBLE_REMOTE:
+        return remote_is_near(log) ? ERR_NONE : ERR_AGAIN;
     case TROUBLE_SIGNER:
         return checkpoint_write(log);
     case TROUBLE_REPLACED:

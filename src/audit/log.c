@@ -26,6 +26,8 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     log->env_gate = options->env_gate;
     log->env_gate_arg = options->env_gate_arg;
     log->unsigned_max_ns = options->unsigned_max_ms != 0 ? options->unsigned_max_ms * NS_PER_MS : UNSIGNED_MAX_NS;
+    log->ship_max_lag_ms = options->ship_max_lag_ms;
+    log->opened_wall_ms = clock_wall_ns() / (int64_t)NS_PER_MS;
     log->io = &audit_io_real;
     log->desk_ring_bytes = options->desk_ring_bytes;
     log->segment_bytes = options->segment_bytes != 0 ? options->segment_bytes : SEGMENT_BYTES_DEFAULT;

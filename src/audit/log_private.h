@@ -36,6 +36,7 @@ enum trouble {
     TROUBLE_SEGMENT,  /* the segment is poisoned: a new one is needed */
     TROUBLE_REPLACED, /* somebody removed or replaced the segment: it is put back */
     TROUBLE_SPACE,    /* the next segment has no room */
+    TROUBLE_REMOTE,   /* the copy elsewhere is too far behind */
     TROUBLE_SIGNER,   /* nothing was signed for too long, or the signer refuses */
 };
 
@@ -72,6 +73,8 @@ struct audit_log {
     void *on_signer_lost_arg;
     void (*on_thread)(void);
     uint64_t unsigned_max_ns;
+    uint64_t ship_max_lag_ms, remote_checked_ns; /* 0: the copy may be as far behind as it likes */
+    int64_t opened_wall_ms;
     const struct audit_io *io;
     size_t desk_ring_bytes;
     uint64_t segment_bytes, reserve_bytes;
@@ -165,6 +168,11 @@ void watermark_look(struct audit_log *log, uint64_t now);
 void gate_close(struct audit_log *log, enum trouble trouble, const char *why);
 void gate_try_open(struct audit_log *log);
 void gate_add_stall(struct audit_log *log);
+
+/* remote.c: the copy elsewhere, and whether it is near enough. */
+void remote_check(struct audit_log *log, uint64_t now);
+bool remote_is_near(const struct audit_log *log);
+void remote_facts(const struct audit_log *log, struct record_event *event);
 
 /* events.c: entries that the log writes about itself. */
 MUST_CHECK enum err events_started(struct audit_log *log);

@@ -162,6 +162,7 @@ static void housekeeping(struct audit_log *log)
     check_room(log, now);
     rotate(log, now);
     watch_signer(log);
+    remote_check(log, now);
     gate_try_open(log);
     if (log->segment.fd < 0)
         return;
@@ -185,6 +186,8 @@ static uint64_t next_wake(const struct audit_log *log)
         at = sign;
     if (log->batch.count > 0 && lazy < at)
         at = lazy;
+    if (log->ship_max_lag_ms != 0 && log->remote_checked_ns + NS_PER_S < at)
+        at = log->remote_checked_ns + NS_PER_S;
     if (log->trouble != TROUBLE_NONE && log->retry_ns < at)
         at = log->retry_ns;
     return at;

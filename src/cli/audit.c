@@ -6,6 +6,7 @@
 #include "audit_verbs.h"
 
 #include "audit/reader.h"
+#include "audit/ship.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,7 +65,29 @@ static int tail(int argc, char **argv)
 
 /* ---- status ---- */
 
-static void print_status(const struct audit_peek *p)
+static void print_shipped(const struct audit_peek *p, const char *dir)
+{
+    struct ship_progress s;
+    char through[32];
+    if (ship_read(dir, &s) != ERR_NONE)
+        return;
+    audit_time_text(s.through_ms, through);
+    printf("shipped      %llu entries to %s, everything until %s; %llu signed ones are not there\n",
+           (unsigned long long)s.entries, s.to, through,
+           (unsigned long long)(p->signed_size > s.entries ? p->signed_size - s.entries : 0));
+}
+
+static json_t *shipped_json(const struct audit_peek *p, const char *dir)
+{
+    struct ship_progress s;
+    if (ship_read(dir, &s) != ERR_NONE)
+        return json_null();
+    uint64_t lag = p->signed_size > s.entries ? p->signed_size - s.entries : 0;
+    return json_pack("{s:s, s:I, s:I, s:I, s:I}", "to", s.to, "entries", (json_int_t)s.entries, "lag_entries",
+                     (json_int_t)lag, "through_ms", (json_int_t)s.through_ms, "written_ms", (json_int_t)s.written_ms);
+}
+
+static void print_status(const struct audit_peek *p, const char *dir)
 {
     printf("origin       %s\n", p->origin);
     printf("key          %s\n", p->vkey[0] != '\0' ? p->vkey : "(missing)");
@@ -73,13 +96,14 @@ static void print_status(const struct audit_peek *p)
     printf("segments     %llu, %llu bytes\n", (unsigned long long)p->segments, (unsigned long long)p->segment_bytes);
     printf("quarantined  %llu files\n", (unsigned long long)p->quarantined);
     printf("signer       %s\n", p->signer[0] != '\0' ? p->signer : "(unknown)");
+    print_shipped(p, dir);
     if (p->held)
         printf("held by      %s\n", p->holder);
     else
         puts("held by      nobody");
 }
 
-static void print_status_json(const struct audit_peek *p)
+static void print_status_json(const struct audit_peek *p, const char *dir)
 {
     json_t *object = json_object();
     json_object_set_new(object, "origin", json_string(p->origin));
@@ -92,6 +116,7 @@ static void print_status_json(const struct audit_peek *p)
     json_object_set_new(object, "signer", json_string(p->signer));
     json_object_set_new(object, "held", json_boolean(p->held));
     json_object_set_new(object, "holder", json_string(p->holder));
+    json_object_set_new(object, "shipped", shipped_json(p, dir));
     audit_print_object(object);
 }
 
@@ -121,9 +146,9 @@ static int status(int argc, char **argv)
         return err == ERR_NOT_FOUND ? 3 : 1;
     }
     if (args.json)
-        print_status_json(&peek);
+        print_status_json(&peek, args.dir);
     else
-        print_status(&peek);
+        print_status(&peek, args.dir);
     return 0;
 }
 

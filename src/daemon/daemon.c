@@ -73,6 +73,7 @@ static int open_audit(struct daemon *daemon)
         .unsigned_max_ms = daemon->config->audit.unsigned_ms,
         .env_gate = identity_gate,
         .env_gate_arg = daemon->identity,
+        .ship_max_lag_ms = daemon->config->audit.ship_max_lag_ms,
         .on_signer_lost = post_signer_lost,
         .on_signer_lost_arg = daemon,
         .on_thread = enter_writer,

@@ -43,7 +43,7 @@ static enum err from_options(const struct daemon_options *options, struct config
         .signer_dir = options->signer_dir,
         .admin_path = options->admin_path,
         .user = options->user,
-        .audit = {CONFIG_AUDIT_UNSIGNED_MS, CONFIG_AUDIT_TRAFFIC_MS, CONFIG_AUDIT_TRAFFIC_BYTES},
+        .audit = {CONFIG_AUDIT_UNSIGNED_MS, CONFIG_AUDIT_TRAFFIC_MS, CONFIG_AUDIT_TRAFFIC_BYTES, 0},
         .workers = options->workers,
         .drain_ms = options->drain_ms,
         .strict_files = options->strict_files,

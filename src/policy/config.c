@@ -69,10 +69,11 @@ static void load_audit(const struct config_reader *r, const struct node *root)
 {
     const struct node *map = node_get(root, "audit");
     struct config_audit *audit = &r->memory->config.audit;
-    *audit = (struct config_audit){CONFIG_AUDIT_UNSIGNED_MS, CONFIG_AUDIT_TRAFFIC_MS, CONFIG_AUDIT_TRAFFIC_BYTES};
+    *audit = (struct config_audit){CONFIG_AUDIT_UNSIGNED_MS, CONFIG_AUDIT_TRAFFIC_MS, CONFIG_AUDIT_TRAFFIC_BYTES, 0};
     load_measure(r, map, "unsigned_limit", text_duration_ms, &audit->unsigned_ms);
     load_measure(r, map, "traffic_interval", text_duration_ms, &audit->traffic_ms);
     load_measure(r, map, "traffic_bytes", text_size_bytes, &audit->traffic_bytes);
+    load_measure(r, map, "ship_max_lag", text_duration_ms, &audit->ship_max_lag_ms);
 }
 
 static void load_places(struct config_reader *r, const struct node *root)

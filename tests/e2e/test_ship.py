@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from lab import wait_for
+from lab.gateway import Gateway
 from lab.proxy import unprivileged
 from lab.servers import Nginx
 
@@ -265,3 +266,33 @@ def test_following(lab, store):
     assert ship.returncode == 0, err.decode()
     assert f"{size} entries and heads to {size} are in {store.url}; 0 signed entries are not" in out.decode()
     assert f"{size} entries, {size} signed" in proven(log, store.folder)
+
+
+def test_nothing_leaves_without_a_copy(lab):
+    """`ship_max_lag`: nobody ships, so the gate closes; it opens when the copy has caught up, and the lag is said."""
+    copy = owned(lab.make_folder("copy"))
+    proxy = Gateway(lab, [lab.policy(allowed_hosts=["a.test"])], start=False)
+    proxy.config["audit"]["ship_max_lag"] = "1500ms"
+    proxy.write_config()
+    proxy.start()
+
+    def reason(name):
+        with proxy.connect(name, 443) as client:
+            return client.read_reply(8).reason
+    assert reason("denied.test") == "host_not_allowed"
+    wait_for(lambda: reason("denied.test") == "audit_unavailable", 20, "the gate is closed")
+    audit = [proxy.binary, "audit"]
+    ship = subprocess.Popen([*audit, "ship", str(proxy.audit_dir), "--to", str(copy), "--newest", "--interval", "100ms",
+                             "--follow"], stdout=subprocess.DEVNULL, **unprivileged())
+    try:
+        wait_for(lambda: reason("denied.test") == "host_not_allowed", 20, "the gate is open")
+        assert proxy.audit.event("gate_closed")["message"] == "the copy elsewhere is too far behind"
+        assert proxy.audit.event("gate_opened")["unmapped"]["refused"] >= 1
+        status = json.loads(subprocess.run([*audit, "status", str(proxy.audit_dir), "--json"], stdout=subprocess.PIPE,
+                                           check=True, timeout=20, **unprivileged()).stdout)
+        assert status["shipped"]["to"] == str(copy) and status["shipped"]["entries"] > 0
+        assert proxy.stop() == 0
+    finally:
+        ship.terminate()
+        assert ship.wait(20) == 0
+    assert proxy.audit.verifies()

@@ -147,6 +147,7 @@ class Sallyport(Subject):
         policy.write_text(POLICY.format(hosts=hosts))
         policy.chmod(0o644)
         ready, ready_child = os.pipe()
+        place.folder("audit.privacy")  # the program may make nothing beside the audit directory
         argv = [self.binary(place), "run", "--policy", policy, "--listen", "127.0.0.1:0", "--audit-dir",
                 place.folder("audit"), "--signer-dir", place.folder("signer"), "--dns", place.dns, "--workers", "1",
                 "--admin", f"unix:{place.folder('admin')}/socket", "--ready-fd", str(ready_child)]

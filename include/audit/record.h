@@ -43,7 +43,8 @@ struct record_flow {
     bool http;                   /* class 4002 instead of 4001 */
     struct span method;          /* as received; empty where the door has none */
     struct span scheme;          /* "http" for class 4002 */
-    struct span path;            /* redacted; class 4002 */
+    struct span path;            /* redacted, without its query; class 4002 */
+    struct span query_names;     /* of the query's keys, separated by '&' */
 
     struct span door;     /* "connect", "http", ... */
     struct span listener; /* address or path it came in by */
@@ -57,6 +58,9 @@ struct record_flow {
 
     struct span raw_target; /* redacted (wire/redact.h) */
     bool raw_target_truncated;
+    /* Of a target that is not shown whole: how much of it came, and its keyed hash. */
+    uint32_t raw_target_bytes; /* 0: it is whole */
+    struct span raw_target_hash;
     const struct target *target; /* NULL if it could not be parsed */
 
     struct decision decision; /* attempt: of the target stage; outcome: the final one */

@@ -28,6 +28,7 @@ struct daemon_options {
     bool fixed;               /* what was loaded at the start stays: no reload, whoever asks and whatever changes */
     const char *audit_dir;    /* NULL: under the state directory */
     const char *signer_dir;   /* NULL: beside the audit directory */
+    const char *privacy_dir;  /* likewise */
     bool adopt;               /* the signer has lost its memory: go on from what the log says, and record it */
     const char *admin_path;   /* NULL: under the runtime directory */
     const char *sessions_dir; /* where each session gets a directory; NULL: sessions beside the admin socket */

@@ -48,9 +48,12 @@ struct config {
     const struct config_environment *environments;
     size_t environment_count;
     const struct config_server *dns;
-    size_t dns_count;                                       /* 0: those of the system */
-    const char *catalogue_path;                             /* NULL: the built-in one */
-    const char *audit_dir, *signer_dir, *admin_path, *user; /* NULL: the usual place or account */
+    size_t dns_count;           /* 0: those of the system */
+    const char *catalogue_path; /* NULL: the built-in one */
+    /* NULL: the usual place or account */
+    const char *audit_dir, *signer_dir, *privacy_dir, *admin_path, *user;
+    const struct span *redact; /* words that hide parts of paths, see wire/redact.h */
+    size_t redact_count;
     struct config_audit audit;
     unsigned workers; /* 0: one a core */
     uint64_t drain_ms;

@@ -26,6 +26,8 @@ X("audit.unsigned_limit", DURATION, GATEWAY, "", "10s", "how long records are ta
 X("audit.traffic_interval", DURATION, GATEWAY, "", "5m", "a tunnel that moved bytes is recorded again after this time")
 X("audit.traffic_bytes", SIZE, GATEWAY, "", "64MiB", "and after this many bytes")
 X("audit.ship_max_lag", DURATION, GATEWAY, "", "none", "how far the copy that 'audit ship' makes may be behind; then the gate closes")
+X("audit.privacy_dir", STRING, GATEWAY, "", "the audit directory with .privacy", "keys of the hashes that stand for secrets, never inside the audit directory")
+X("audit.redact", STRINGS, GATEWAY, "", "[]", "beginnings of words that are hidden in recorded paths; with / at its end: the segment behind one of that name")
 X("admin", STRING, GATEWAY, "", "admin.sock under the runtime directory", "the admin socket, unix:PATH")
 X("workers", COUNT, GATEWAY, "", "one a core", "threads that carry traffic, 1 to 256")
 X("dns", STRINGS, GATEWAY, "", "those of the system", "name servers, ADDR:PORT each")

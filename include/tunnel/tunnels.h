@@ -14,11 +14,13 @@
 #define TUNNEL_TUNNELS_H
 
 #include "audit/desk.h"
+#include "audit/redact_key.h"
 #include "net/lane.h"
 #include "net/port.h"
 #include "policy/book.h"
 #include "tunnel/services.h"
 #include "tunnel/tenant.h"
+#include "wire/redact.h"
 
 /* Where a client came in. Lives as long as the tunnels that came in by it. */
 struct tunnel_listener {
@@ -64,8 +66,10 @@ struct tunnel_hooks {
 struct tunnel_process {
     struct budget descriptors;
     uint64_t descriptors_max;
-    uint64_t credit_max;              /* bytes of audit credit an environment's share is taken from */
-    char via_id[TUNNEL_VIA_TEXT + 1]; /* our pseudonym in Via is "sallyport-" and this: random, one a process */
+    uint64_t credit_max;                     /* bytes of audit credit an environment's share is taken from */
+    char via_id[TUNNEL_VIA_TEXT + 1];        /* our pseudonym in Via is "sallyport-" and this: random, one a process */
+    const struct redact_words *redact_words; /* NULL: none; lives as long as the process */
+    _Atomic(const struct redact_key *) redact_key; /* in force; every one of them lives as long as the process */
     atomic_uint share_percent; /* of descriptors and credit that one environment may hold; 100 with one environment */
 };
 

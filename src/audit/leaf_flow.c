@@ -129,6 +129,11 @@ static void write_unmapped(struct leaf_writer *w, const struct record_flow *r)
     }
     leaf_string(w, "work", r->work);
     leaf_string(w, "raw_target", r->raw_target);
+    if (r->raw_target_bytes != 0) {
+        json_key_u64(j, "raw_target_bytes", r->raw_target_bytes);
+        leaf_string(w, "raw_target_hash", r->raw_target_hash);
+    }
+    leaf_string(w, "q", r->query_names);
     leaf_string(w, "group_version", r->group_version);
     write_unmapped_end(w, r);
     json_close(j, '}');

@@ -17,7 +17,7 @@ struct packed_flow {
     uint64_t bytes_up, bytes_down, duration_ms, target_generation;
     struct decision decision;
     struct flow_times times;
-    uint32_t peer_uid, peer_pid, count, dials, dns_sent;
+    uint32_t peer_uid, peer_pid, count, dials, dns_sent, raw_target_bytes;
     uint16_t peer_port, http_status, tls_version, target_port;
     struct ipaddr peer, dialled;
     uint8_t flow[FLOW_ID_BYTES];
@@ -107,6 +107,7 @@ static void put_flow_fixed(struct packer *p, const struct record_flow *r, uint8_
         .count = r->count,
         .dials = r->dials,
         .dns_sent = r->dns_sent,
+        .raw_target_bytes = r->raw_target_bytes,
         .peer_port = r->peer_port,
         .http_status = r->http_status,
         .tls_version = r->tls_version,
@@ -235,6 +236,7 @@ static void unpack_flow(struct unpacker *u, struct sealed *out)
         .answer_count = fixed.answer_count,
         .dials = fixed.dials,
         .dns_sent = fixed.dns_sent,
+        .raw_target_bytes = fixed.raw_target_bytes,
         .times = fixed.times,
         .target_generation = fixed.target_generation,
         .http_status = fixed.http_status,

@@ -7,7 +7,8 @@
 #define FLOW_STRING_TABLE(X) \
     X(method, 32)            \
     X(scheme, 8)             \
-    X(path, 512)             \
+    X(path, 320)             \
+    X(query_names, 192)      \
     X(door, 16)              \
     X(listener, 128)         \
     X(environment, 128)      \
@@ -15,6 +16,7 @@
     X(work, 128)             \
     X(agent, 128)            \
     X(raw_target, 320)       \
+    X(raw_target_hash, 24)   \
     X(policy_id, 72)         \
     X(rule_id, 256)          \
     X(rule_type, 48)         \

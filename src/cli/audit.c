@@ -169,6 +169,7 @@ static const struct sub_verb sub_verbs[] = {
     {"checkpoint", audit_verb_checkpoint, "the newest signed tree head, to be kept elsewhere"                },
     {"tiles",      audit_verb_tiles,      "the signed tree as plain C2SP files for other programs"           },
     {"ship",       audit_verb_ship,       "a second copy elsewhere, kept up and acknowledged"                },
+    {"hmac",       audit_verb_hmac,       "was this secret used? values by standard input"                   },
     {"status",     status,                "size, signatures and holder of a log"                             },
 };
 

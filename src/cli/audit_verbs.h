@@ -15,6 +15,7 @@ int audit_verb_query(int argc, char **argv);
 int audit_verb_export(int argc, char **argv);
 int audit_verb_prove(int argc, char **argv);
 int audit_verb_checkpoint(int argc, char **argv);
+int audit_verb_hmac(int argc, char **argv);
 int audit_verb_tiles(int argc, char **argv);
 int audit_verb_ship(int argc, char **argv);
 

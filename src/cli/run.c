@@ -17,6 +17,7 @@ enum {
     OPT_CATALOGUE,
     OPT_AUDIT_DIR,
     OPT_SIGNER_DIR,
+    OPT_PRIVACY_DIR,
     OPT_ADOPT,
     OPT_ADMIN,
     OPT_DNS,
@@ -38,18 +39,19 @@ static const struct argp_option options[] = {
     {"listen",    'l', "WHERE", 0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)", 0},
     {"audit-dir",                                                                              OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
     {"signer-dir",                                                                              OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
-    {"adopt",                                                                        OPT_ADOPT, 0, 0, "the signer's memory is lost: go on from what the log says, and record it", 0},
-    {"admin",                                                                         OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
-    {"workers",                                        'w', "N", 0, "threads that carry traffic (one a core)", 0},
-    {"dns",                                                                               OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
-    {"ready-fd",OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
+    {"privacy-dir",                                                                        OPT_PRIVACY_DIR, "DIR", 0, "keys of the hashes that stand for secrets (AUDIT_DIR.privacy)", 0},
+    {"adopt",                                                                         OPT_ADOPT, 0, 0, "the signer's memory is lost: go on from what the log says, and record it", 0},
+    {"admin",                                        OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"workers",                                                                               'w', "N", 0, "threads that carry traffic (one a core)", 0},
+    {"dns",OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
+    {"ready-fd",                                                                              OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
     {"drain",                                                                              OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
-    {"sessions-dir",                                                                              OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)",
+    {"sessions-dir",                                                                        OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)",
      0},
     {"user",                                                                        OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
-    {"strict-files",                                                                        OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
-    {"log-json",                     OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
-    {0                                                                              },
+    {"strict-files",                     OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
+    {"log-json",                                                                               OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
+    {0},
 };
 
 static const char doc[] =
@@ -116,8 +118,8 @@ static void check_whole(struct argp_state *state, const struct daemon_options *o
         argp_error(state, "--policy FILE or --config FILE is required: there is no policy that would be right for "
                           "everybody");
     bool other = o->policy_path != NULL || o->egress_path != NULL || o->catalogue_path != NULL || o->listen_count > 0 ||
-                 o->audit_dir != NULL || o->signer_dir != NULL || o->admin_path != NULL || o->workers != 0 ||
-                 o->dns_count > 0 || o->user != NULL || o->drain_ms != DRAIN_MS;
+                 o->audit_dir != NULL || o->signer_dir != NULL || o->privacy_dir != NULL || o->admin_path != NULL ||
+                 o->workers != 0 || o->dns_count > 0 || o->user != NULL || o->drain_ms != DRAIN_MS;
     if (o->config_path != NULL && other)
         argp_error(state, "with --config everything but --ready-fd, --sessions-dir, --adopt, --strict-files and "
                           "--log-json stands in the file");
@@ -147,6 +149,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_SIGNER_DIR:
         o->signer_dir = arg;
+        break;
+    case OPT_PRIVACY_DIR:
+        o->privacy_dir = arg;
         break;
     case OPT_ADOPT:
         o->adopt = true;

@@ -110,8 +110,9 @@ static bool add_system(struct paths *p)
 
 static bool add_own(struct paths *p, const struct daemon *daemon)
 {
-    bool good = add_path(p, daemon->place.audit_dir, true) && add_parent(p, daemon->place.admin_path, true) &&
-                add_path(p, daemon->sessions->dir, true) && add_path(p, daemon->sessions->state_dir, true);
+    bool good = add_path(p, daemon->place.audit_dir, true) && add_path(p, daemon->place.privacy_dir, true) &&
+                add_parent(p, daemon->place.admin_path, true) && add_path(p, daemon->sessions->dir, true) &&
+                add_path(p, daemon->sessions->state_dir, true);
     for (size_t i = 0; good && i < daemon->config->listener_count; i++)
         if (daemon->config->listeners[i].is_unix && !daemon->entrances[i].inherited)
             good = add_parent(p, daemon->config->listeners[i].path, true);

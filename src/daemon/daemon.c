@@ -216,6 +216,8 @@ static int start(struct daemon *daemon)
         status = make_workers(daemon);
     if (status != 0)
         return status;
+    if (privacy_open(daemon) != ERR_NONE)
+        return EXIT_CONFIG;
     if (entrances_open(daemon) != ERR_NONE || sessions_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
         return EXIT_CONFIG;
     if (cage_close(daemon) != ERR_NONE)
@@ -225,6 +227,7 @@ static int start(struct daemon *daemon)
         return 1;
     }
     record_start(daemon);
+    privacy_start(daemon);
     for (unsigned i = 0; i < daemon->worker_count; i++)
         if (worker_start(&daemon->workers[i], daemon->book) != ERR_NONE)
             return 1;
@@ -267,6 +270,7 @@ bool daemon_reload(struct daemon *daemon, const struct load_cause *cause)
         load_refuse(daemon, &load);
     autoload_arm(daemon, &load.files);
     load_clear(daemon, &load);
+    privacy_look(daemon);
     supervisor_say("READY=1");
     return err == ERR_NONE;
 }
@@ -338,6 +342,7 @@ static int finish(struct daemon *daemon, int status)
     sessions_close(daemon);
     if (ran)
         entrances_remove(daemon);
+    privacy_close(daemon);
     if (daemon->log != NULL && audit_log_stop(daemon->log) != ERR_NONE) {
         log_error("the audit log could not be closed durably", "dir=%s", daemon->place.audit_dir);
         status = 1;

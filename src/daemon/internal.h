@@ -37,7 +37,7 @@
 
 /* ---- place.c ---- */
 struct place {
-    char audit_dir[PATH_TEXT], signer_dir[PATH_TEXT], admin_path[PATH_TEXT];
+    char audit_dir[PATH_TEXT], signer_dir[PATH_TEXT], privacy_dir[PATH_TEXT], admin_path[PATH_TEXT];
     uint64_t descriptors;  /* that the process may open */
     struct signer *signer; /* started before root is given up; NULL: not yet */
 };
@@ -120,6 +120,13 @@ void records_close(struct daemon *daemon);
 void records_add(struct daemon *daemon, const struct record_event *event);
 /* Waits until all of them are durable, for two seconds at most; false if they are not. */
 bool records_wait(struct daemon *daemon);
+
+/* ---- privacy.c ---- */
+/* Once the workers are made and before they start. What is wrong was logged. */
+MUST_CHECK enum err privacy_open(struct daemon *daemon);
+void privacy_start(struct daemon *daemon); /* the log takes records */
+void privacy_look(struct daemon *daemon);  /* takes another key if there is one to be taken */
+void privacy_close(struct daemon *daemon); /* the workers are gone */
 
 /* ---- reload.c, with reload.h ---- */
 /* Who asks for a load, and why. */
@@ -207,6 +214,7 @@ struct daemon {
     struct autoload *autoload;
     struct admin *admin;
     struct sessions *sessions;
+    struct privacy *privacy;
     int exit_status;
 };
 /* Loads everything anew. True if it is in force. */

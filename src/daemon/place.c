@@ -124,6 +124,8 @@ static bool choose_paths(const struct config *config, struct place *out)
         out->audit_dir[--len] = '\0';
     ok = ok && (config->signer_dir != NULL ? FORMAT(out->signer_dir, PATH_TEXT, "%s", config->signer_dir)
                                            : FORMAT(out->signer_dir, PATH_TEXT, "%s.signer", out->audit_dir));
+    ok = ok && (config->privacy_dir != NULL ? FORMAT(out->privacy_dir, PATH_TEXT, "%s", config->privacy_dir)
+                                            : FORMAT(out->privacy_dir, PATH_TEXT, "%s.privacy", out->audit_dir));
     return ok && (config->admin_path != NULL ? FORMAT(out->admin_path, PATH_TEXT, "%s", config->admin_path)
                                              : FORMAT(out->admin_path, PATH_TEXT, "%s/admin.sock", runtime));
 }
@@ -144,6 +146,7 @@ static enum err make_places(const struct place *place, const struct signer_start
     } dirs[] = {
         {place->audit_dir,                uid,         gid        },
         {place->signer_dir,               signer->uid, signer->gid},
+        {place->privacy_dir,              uid,         gid        },
         {slash != NULL ? admin_dir : ".", uid,         gid        },
     };
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {

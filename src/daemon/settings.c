@@ -41,6 +41,7 @@ static enum err from_options(const struct daemon_options *options, struct config
         .dns_count = options->dns_count,
         .audit_dir = options->audit_dir,
         .signer_dir = options->signer_dir,
+        .privacy_dir = options->privacy_dir,
         .admin_path = options->admin_path,
         .user = options->user,
         .audit = {CONFIG_AUDIT_UNSIGNED_MS, CONFIG_AUDIT_TRAFFIC_MS, CONFIG_AUDIT_TRAFFIC_BYTES, 0},

@@ -7,6 +7,7 @@
 #include "file.h"
 #include "loader.h"
 #include "tree.h"
+#include "wire/redact.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -76,12 +77,38 @@ static void load_audit(const struct config_reader *r, const struct node *root)
     load_measure(r, map, "ship_max_lag", text_duration_ms, &audit->ship_max_lag_ms);
 }
 
+static void load_redact(struct config_reader *r, const struct node *audit)
+{
+    const struct node *list = node_get(audit, "redact");
+    if (list == NULL)
+        return;
+    if (list->count > REDACT_WORDS_MAX) {
+        config_error(r, list, "too_many", "remove some", "there are more than %d words", REDACT_WORDS_MAX);
+        return;
+    }
+    struct span *all = arena_array(&r->memory->arena, list->count, sizeof *all);
+    size_t count = 0;
+    for (const struct node *item = list->first; all != NULL && item != NULL; item = item->next) {
+        if (item->bad)
+            continue;
+        if (redact_word_valid(item->text))
+            all[count++] = arena_copy(&r->memory->arena, item->text);
+        else
+            config_error(r, item, "redact", "write for instance acme_live_ or invite/",
+                         "'%.*s' is no word of 3 to 64 letters, digits and . _ ~ + -", SPAN_ARGS(item->text));
+    }
+    r->memory->config.redact = all;
+    r->memory->config.redact_count = count;
+}
+
 static void load_places(struct config_reader *r, const struct node *root)
 {
     struct config *config = &r->memory->config;
     const struct node *audit = node_get(root, "audit"), *admin = node_get(root, "admin");
     config->audit_dir = config_path(r, audit, "dir");
     config->signer_dir = config_path(r, audit, "signer_dir");
+    config->privacy_dir = config_path(r, audit, "privacy_dir");
+    load_redact(r, audit);
     config->user = config_string(r, root, "user");
     config->catalogue_path = config_path(r, root, "catalogue");
     const char *text = config_string(r, root, "admin");

@@ -23,6 +23,7 @@
 #include "wire/hello.h"
 #include "wire/redact.h"
 #include "wire/reply.h"
+#include "wire/secret.h"
 
 enum step {
     STEP_NONE,
@@ -89,9 +90,12 @@ struct setup {
     char raw_target[REDACT_TARGET_MAX];
     uint16_t raw_target_len;
     bool raw_target_truncated;
+    uint32_t raw_target_bytes; /* 0: it is shown whole */
+    char raw_target_hash[REDACT_HASH_TEXT];
+    uint8_t raw_target_hash_len;
     char method[24];
-    char path[REDACT_TARGET_MAX]; /* redacted */
-    uint16_t path_len;
+    char path[REDACT_TARGET_MAX], query_names[REDACT_NAMES_MAX]; /* redacted */
+    uint16_t path_len, query_names_len;
     struct exchange http;
     struct hostname sni; /* when the hello named one */
     uint8_t minor;
@@ -168,7 +172,9 @@ struct tunnels {
     struct setup *free_setups; /* linked through their first bytes */
     struct buffer *free_buffers[2];
     uint32_t pooled[4];
-    struct request *request; /* scratch of one event */
+    struct redactor redactor;
+    const struct redact_key *redact_key; /* that the redactor has */
+    struct request *request;             /* scratch of one event */
     struct response *response;
     struct hello *hello;
     uint8_t *hello_scratch;
@@ -189,6 +195,10 @@ struct tunnels {
 };
 
 #define COUNT(home, name, n) atomic_fetch_add_explicit(&(home)->counters.name, (n), memory_order_relaxed)
+
+/* ---- privacy.c ---- */
+void privacy_keep(struct tunnel *t, const struct request *request, bool parsed);
+void privacy_keep_path(struct tunnel *t, struct span path); /* of a plain request, with its query */
 
 /* ---- pools (pool.c) ---- */
 struct buffer {

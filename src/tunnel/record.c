@@ -52,6 +52,9 @@ void record_attempt(struct tunnel *t, const struct decision *decision)
     record.path = span_make(s->path, s->path_len);
     record.raw_target = span_make(s->raw_target, s->raw_target_len);
     record.raw_target_truncated = s->raw_target_truncated;
+    record.raw_target_bytes = s->raw_target_bytes;
+    record.raw_target_hash = span_make(s->raw_target_hash, s->raw_target_hash_len);
+    record.query_names = span_make(s->query_names, s->query_names_len);
     record.target_generation = decision->generation;
     t->ticket = desk_seal_flow(home->o.desk, &record, RECORD_URGENT);
     t->holds_credit = false;

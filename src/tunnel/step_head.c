@@ -129,15 +129,7 @@ enum port_io tunnel_fill(struct tunnel *t, size_t max)
 static void keep_facts(struct tunnel *t, const struct request *request, bool parsed)
 {
     struct setup *s = t->setup;
-    struct outbuf out = outbuf_make(s->raw_target, sizeof s->raw_target);
-    if (parsed)
-        redact_target(request->raw_target, &out, &s->raw_target_truncated);
-    else
-        redact_unparsed(request->raw_target, &out, &s->raw_target_truncated);
-    s->raw_target_len = (uint16_t)out.len;
-    struct span method = span_first(request->method_text, sizeof s->method - 1);
-    if (method.len > 0)
-        memcpy(s->method, method.data, method.len);
+    privacy_keep(t, request, parsed);
     s->minor = request->minor;
     s->head_only = request->method == METHOD_HEAD;
 }

@@ -35,10 +35,7 @@ enum reason http_examine(struct tunnel *t, const struct request *request)
     x->keep_upstream = true;
     x->request_done =
         x->request_body.kind == BODY_NONE || (x->request_body.kind == BODY_LENGTH && x->request_body.left == 0);
-    struct outbuf path = outbuf_make(t->setup->path, sizeof t->setup->path);
-    bool truncated = false;
-    redact_target(request->path, &path, &truncated);
-    t->setup->path_len = (uint16_t)path.len;
+    privacy_keep_path(t, request->path);
     return REASON_NONE;
 }
 

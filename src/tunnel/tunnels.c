@@ -229,6 +229,7 @@ void tunnels_free(struct tunnels *home)
         free(home->turned_away[i]);
     pools_free(home);
     book_unref(home->book);
+    hmac_free(home->redactor.hmac);
     free(home->request);
     free(home->response);
     free(home->hello);

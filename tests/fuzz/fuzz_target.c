@@ -45,15 +45,24 @@ static void check_address(struct span raw)
 /* Nothing that may be a secret is shown, and nothing grows above its bound. */
 static void check_redaction(struct span raw)
 {
+    static const struct redactor redactor;
     uint8_t bytes[REDACT_TARGET_MAX];
     bool truncated = false;
     struct outbuf out = outbuf_make(bytes, REDACT_TARGET_MAX - 1);
-    redact_target(raw, &out, &truncated);
+    redact_target(&redactor, raw, &out, &truncated);
     CHECK(!out.overflow);
     struct span shown = outbuf_written(&out);
     CHECK(span_find(shown, '#') == shown.len);
+    out = outbuf_make(bytes, REDACT_TARGET_MAX - 1);
+    redact_path(&redactor, raw, &out, &truncated);
+    CHECK(!out.overflow);
+    shown = outbuf_written(&out);
+    CHECK(span_find(shown, '#') == shown.len && span_find(shown, '?') == shown.len);
+    out = outbuf_make(bytes, REDACT_NAMES_MAX - 1);
+    redact_query_names(&redactor, raw, &out, &truncated);
+    CHECK(!out.overflow && span_find(outbuf_written(&out), '=') == out.len);
     out = outbuf_make(bytes, 64);
-    redact_unparsed(raw, &out, &truncated);
+    redact_unparsed(&redactor, raw, raw.len % 2 == 0, &out, &truncated);
     CHECK(!out.overflow);
     shown = outbuf_written(&out);
     CHECK(span_find(shown, '#') == shown.len && span_find(shown, '?') == shown.len &&

@@ -67,7 +67,9 @@ class Proxy:
         self.signer_dir = pathlib.Path(signer_dir or self.folder / "signer")
         self.socket_path = str(self.folder / "s" / "p.sock") if unix else None
         self._own(self.audit_dir, 0o700)
+        self.privacy_dir = self.audit_dir.with_name(self.audit_dir.name + ".privacy")
         self._own(self.signer_dir, 0o700)
+        self._own(self.privacy_dir, 0o700)
         self._own(self.folder / "admin", 0o700)
         self._own(pathlib.Path(f"{self.audit_dir}.sessions"), 0o700)
         if unix:

@@ -53,6 +53,8 @@ static void test_minimal(void **state)
     assert_int_equal(c->environments[0].prefix_count, 0);
     assert_null(c->audit_dir);
     assert_null(c->signer_dir);
+    assert_null(c->privacy_dir);
+    assert_int_equal(c->redact_count, 0);
     assert_null(c->admin_path);
     assert_null(c->user);
     assert_int_equal(c->workers, 0);
@@ -77,7 +79,7 @@ static void test_everything(void **state)
              "  - file: b.yaml\n"
              "denied_hosts: [evil.test, '*.Evil.test']\n"
              "limits: {idle: 5m, tunnels: 7}\n"
-             "audit: {dir: log, signer_dir: /key}\n"
+             "audit: {dir: log, signer_dir: /key, privacy_dir: /hidden, redact: [acme_live_, invite/]}\n"
              "admin: unix:adm.sock\n"
              "workers: 3\n"
              "dns: [127.0.0.53:53, \"[2001:db8::1]:5353\"]\n"
@@ -110,6 +112,9 @@ static void test_everything(void **state)
     assert_int_equal(c->limits.head_timeout, 10000);
     assert_string_equal(c->audit_dir, "etc/log");
     assert_string_equal(c->signer_dir, "/key");
+    assert_string_equal(c->privacy_dir, "/hidden");
+    assert_int_equal(c->redact_count, 2);
+    assert_true(span_is(c->redact[0], "acme_live_") && span_is(c->redact[1], "invite/"));
     assert_string_equal(c->admin_path, "etc/adm.sock");
     assert_int_equal(c->workers, 3);
     assert_int_equal(c->dns_count, 2);

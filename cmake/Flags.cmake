@@ -22,6 +22,14 @@ if(SALLYPORT_SANITIZE)
     target_link_options(sallyport_flags INTERFACE -fsanitize=${SALLYPORT_SANITIZE})
 endif()
 
+if(SALLYPORT_COVERAGE)
+    # Threads count as well, and so do processes that end by _exit().
+    target_compile_options(sallyport_flags INTERFACE --coverage -fprofile-update=atomic)
+    add_library(sallyport_coverage OBJECT "${PROJECT_SOURCE_DIR}/tests/support/coverage_exit.c")
+    target_link_options(sallyport_flags INTERFACE --coverage -Wl,--wrap=_exit)
+    target_link_libraries(sallyport_flags INTERFACE "$<TARGET_OBJECTS:sallyport_coverage>")
+endif()
+
 if(SALLYPORT_FUZZ)
     target_compile_options(sallyport_flags INTERFACE -fsanitize=fuzzer-no-link)
     target_link_options(sallyport_flags INTERFACE -fsanitize=fuzzer-no-link)
@@ -36,6 +44,10 @@ if(SALLYPORT_HARDEN)
             target_compile_options(sallyport_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:${_flag}>")
         endif()
     endforeach()
+    # Where it was built is not part of it: two builds are the same bytes.
+    set(_places "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build" "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.")
+    target_compile_options(sallyport_flags INTERFACE ${_places})
+    target_link_options(sallyport_flags INTERFACE ${_places}) # code is made at the link, too
     target_compile_options(sallyport_flags INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
     target_link_options(sallyport_flags INTERFACE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* X(name): one row a call that can be made to fail; its place here is its slot. malloc stands for its family. */
+X(malloc)
+X(write)
+X(fdatasync)
+X(fsync)
+X(fallocate)
+X(accept4)
+X(epoll_ctl)
+X(socket)
+X(connect)
+X(openat)
+X(renameat)
+X(splice)
+X(recv)
+X(send)
+X(pipe2)
+X(getrandom)

@@ -100,6 +100,7 @@ struct record_flow {
     X(CLOCK_STEP, 1008, 99, "clock_step")                                                                              \
     X(DISK_WATERMARK, 1008, 99, "disk_watermark")                                                                      \
     X(OPEN_FLOWS, 1008, 99, "open_flows")                                                                              \
+    X(LIMIT_WARNING, 1008, 99, "limit_warning")                                                                        \
     X(POLICY_LOADED, 3004, 10, "policy_loaded")                                                                        \
     X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                                       \
     X(POLICY_REMOVED, 3004, 4, "policy_removed")                                                                       \

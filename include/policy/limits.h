@@ -16,7 +16,14 @@ struct limits {
 #undef X
 };
 
-enum limit_unit { LIMIT_UNIT_MS, LIMIT_UNIT_BYTES, LIMIT_UNIT_COUNT };
+enum limit {
+#define X(key, unit, scope, dflt, min, max, reason, sentence) LIMIT_##key,
+#include "policy/limits_tbl.h"
+#undef X
+    LIMIT_ROWS
+};
+
+enum limit_unit { LIMIT_UNIT_MS, LIMIT_UNIT_BYTES, LIMIT_UNIT_COUNT, LIMIT_UNIT_PERCENT };
 enum limit_scope { LIMIT_SCOPE_ENVIRONMENT, LIMIT_SCOPE_SESSION };
 
 struct limit_row {

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/span.h"
 #include "policy/limits.h"
+#include "tunnel/meter.h"
 #include "tunnel/why.h"
 
 #include <stdatomic.h>
@@ -39,12 +40,14 @@ struct tenant {
     atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */
     struct env_gate gate;               /* shut by the audit log when this environment alone fills the disk */
     struct name_budget *names;
-    struct why why; /* refusals of clients that have no session */
+    struct meter meter; /* of clients that have no session */
+    struct why why;     /* refusals of clients that have no session */
 };
 
 /* What one session uses of what its environment has; the session's owner keeps it. */
 struct session_use {
     struct budget tunnels;
+    struct meter meter;
 };
 
 MUST_CHECK enum err tenant_new(struct span name, struct tenant **out);

@@ -92,6 +92,7 @@ struct tunnel_counters {
 #define X(name, sentence) atomic_uint_fast64_t name;
     TUNNEL_COUNTER_TABLE(X)
 #undef X
+    atomic_uint_fast64_t limits[LIMIT_ROWS]; /* how often each was reached */
 };
 
 struct tunnels_options {

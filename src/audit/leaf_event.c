@@ -45,9 +45,10 @@ void leaf_write_event(struct leaf_writer *w)
     for (size_t i = 0; i < e->fact_count; i++)
         write_fact(w, &e->facts[i]);
     json_close(j, '}');
-    unsigned severity = e->event == EVENT_GATE_CLOSED                                          ? 5
-                        : e->event == EVENT_POLICY_REFUSED || e->event == EVENT_SIGNER_ADOPTED ? 3
-                                                                                               : 1;
+    unsigned severity =
+        e->event == EVENT_GATE_CLOSED                                                                             ? 5
+        : e->event == EVENT_POLICY_REFUSED || e->event == EVENT_SIGNER_ADOPTED || e->event == EVENT_LIMIT_WARNING ? 3
+                                                                                                                  : 1;
     leaf_class(w, row->class_uid, row->activity, severity);
     if (row->activity == OCSF_OTHER)
         json_key_text(j, "activity_name", row->name);

@@ -96,9 +96,9 @@ static json_t *string_schema(const struct key_row *row)
 
 static json_t *limit_schema(const struct limit_row *row)
 {
-    json_t *schema = row->unit == LIMIT_UNIT_COUNT
-                         ? whole_number(row->min, row->max)
-                         : text_of(row->unit == LIMIT_UNIT_MS ? SCHEMA_DURATION : SCHEMA_SIZE);
+    static const char *const patterns[] = {SCHEMA_DURATION, SCHEMA_SIZE, NULL, SCHEMA_PERCENT};
+    const char *pattern = patterns[row->unit];
+    json_t *schema = pattern != NULL ? text_of(pattern) : whole_number(row->min, row->max);
     put(schema, "description", json_string(row->sentence));
     return schema;
 }

@@ -12,6 +12,7 @@
 
 #define SCHEMA_DURATION "^[1-9][0-9]{0,11}(ms|s|m|h)$"
 #define SCHEMA_SIZE     "^[1-9][0-9]{0,18}(B|KiB|MiB|GiB)$"
+#define SCHEMA_PERCENT  "^(100|[1-9][0-9]?)%$"
 #define SCHEMA_METHODS  "GET HEAD POST PUT PATCH DELETE OPTIONS"
 
 /* A regular expression (ECMA 262) for the strings of this row, or NULL. */

@@ -61,6 +61,23 @@ static void answer_text(struct evhttp_request *request, int status, const char *
     answer(request, status, reason, "text/plain", text, strlen(text));
 }
 
+/* How often each limit was reached. */
+static void limits_into(struct json *j, const struct daemon *daemon)
+{
+    size_t count;
+    const struct limit_row *rows = limits_rows(&count);
+    json_key(j, "limits_reached");
+    json_open(j, '{');
+    for (size_t row = 0; row < count; row++) {
+        uint64_t total = 0;
+        for (unsigned i = 0; i < daemon->worker_count; i++)
+            total +=
+                atomic_load_explicit(&tunnels_counters(daemon->workers[i].tunnels)->limits[row], memory_order_relaxed);
+        json_key_u64(j, rows[row].key, total);
+    }
+    json_close(j, '}');
+}
+
 static void counters_into(struct json *j, const struct daemon *daemon)
 {
     struct totals {
@@ -74,6 +91,7 @@ static void counters_into(struct json *j, const struct daemon *daemon)
         TUNNEL_COUNTER_TABLE(X)
 #undef X
     }
+    limits_into(j, daemon);
     json_key(j, "counters");
     json_open(j, '{');
 #define X(name, sentence) json_key_u64(j, #name, totals.name);

@@ -81,7 +81,7 @@ struct sessions {
 bool session_spec_read(struct session_spec *spec, char *text, bool from_file, char *why, size_t why_cap);
 void session_spec_write(const struct session_spec *spec, struct outbuf *out);
 /* Its own limits as "key=value key=value", NUL-terminated. */
-#define SESSION_LIMITS_TEXT 640
+#define SESSION_LIMITS_TEXT 800
 void session_limits_text(const struct limits *limits, char out[static SESSION_LIMITS_TEXT]);
 /* False with `why`: one of them is more than the environment has. */
 bool session_limits_fit(const struct limits *own, const struct limits *environment, char *why, size_t why_cap);

@@ -90,8 +90,12 @@ static enum port_io flush_pipe(struct lane *lane, struct relay_pool *pool)
 
     while (io == PORT_OK && lane->to->writable && lane_held(lane) > 0) {
         size_t n = 0;
+        size_t want = below_ceiling(lane, lane->bytes_out, (size_t)lane_held(lane));
 
-        io = lane->to->ops->splice_out(lane->to, lane->pipe->read_fd, (size_t)lane_held(lane), &n);
+        if (want == 0) {
+            break;
+        }
+        io = lane->to->ops->splice_out(lane->to, lane->pipe->read_fd, want, &n);
         if (io == PORT_OK) {
             lane->bytes_out += n;
         }

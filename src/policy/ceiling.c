@@ -395,9 +395,7 @@ static void check_limits(struct comparison *c)
     size_t count;
     const struct limit_row *rows = limits_rows(&count);
     for (size_t i = 0; i < count; i++) {
-        uint64_t mine, above;
-        memcpy(&mine, (const char *)&c->env->limits + rows[i].offset, sizeof mine);
-        memcpy(&above, (const char *)&c->ceiling->limits + rows[i].offset, sizeof above);
+        uint64_t mine = limit_get(&c->env->limits, &rows[i]), above = limit_get(&c->ceiling->limits, &rows[i]);
         if ((c->l->above->ceiling_limits >> i & 1) == 0 || above == 0 || (mine != 0 && mine <= above))
             continue;
         char what[80];

@@ -345,8 +345,7 @@ static void load_limits(const struct node *root, struct limits *out)
         const struct node *node = node_get(map, rows[i].key);
         if (node == NULL)
             continue;
-        uint64_t value = load_limit(node, &rows[i]);
-        memcpy((char *)out + rows[i].offset, &value, sizeof value);
+        limit_set(out, &rows[i], load_limit(node, &rows[i]));
     }
 }
 
@@ -376,7 +375,7 @@ static const struct policy_text *ceiling_text(struct config_reader *r, const str
     return whole;
 }
 
-static uint64_t limits_set(const struct node *block)
+static uint64_t limits_named(const struct node *block)
 {
     size_t count;
     uint64_t bits = 0;
@@ -409,7 +408,7 @@ static void load_ceiling_block(struct config_reader *r, const struct node *block
     enum err err = policy_load(&sources, r->diag, &config->above.ceiling);
     if (err == ERR_NO_MEMORY)
         r->memory->arena.failed = true;
-    config->above.ceiling_limits = limits_set(block);
+    config->above.ceiling_limits = limits_named(block);
 }
 
 void config_above(struct config_reader *r, const struct node *root)

@@ -228,10 +228,9 @@ static void tell_limits(struct teller *t)
 {
     size_t count;
     const struct limit_row *rows = limits_rows(&count);
-    static const char *const units[] = {" ms", " bytes", ""};
+    static const char *const units[] = {" ms", " bytes", "", "%"};
     for (size_t i = 0; i < count; i++) {
-        uint64_t value = 0;
-        memcpy(&value, (const char *)&t->policy->limits + rows[i].offset, sizeof value);
+        uint64_t value = limit_get(&t->policy->limits, &rows[i]);
         struct outbuf *out = begin(t, "egress.limits", RULE_LIMIT, 0);
         outbuf_text(out, rows[i].key);
         outbuf_text(out, ": ");

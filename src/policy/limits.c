@@ -46,12 +46,32 @@ void limit_set(struct limits *limits, const struct limit_row *row, uint64_t valu
     memcpy((char *)limits + row->offset, &value, sizeof value);
 }
 
+static enum err read_percent(struct span text, uint64_t *out)
+{
+    if (text.len < 2 || text.data[text.len - 1] != '%')
+        return ERR_INVALID;
+    return text_u64(span_first(text, text.len - 1), UINT64_MAX, out);
+}
+
+static enum err read_value(enum limit_unit unit, struct span text, uint64_t *out)
+{
+    switch (unit) {
+    case LIMIT_UNIT_MS:
+        return text_duration_ms(text, out);
+    case LIMIT_UNIT_BYTES:
+        return text_size_bytes(text, out);
+    case LIMIT_UNIT_PERCENT:
+        return read_percent(text, out);
+    case LIMIT_UNIT_COUNT:
+        break;
+    }
+    return text_u64(text, UINT64_MAX, out);
+}
+
 enum err limit_read(const struct limit_row *row, struct span text, uint64_t *out)
 {
     uint64_t value = 0;
-    enum err err = row->unit == LIMIT_UNIT_MS      ? text_duration_ms(text, &value)
-                   : row->unit == LIMIT_UNIT_BYTES ? text_size_bytes(text, &value)
-                                                   : text_u64(text, UINT64_MAX, &value);
+    enum err err = read_value(row->unit, text, &value);
     if (err != ERR_NONE)
         return err;
     if (value < row->min || value > row->max)
@@ -67,15 +87,16 @@ void limit_write(const struct limit_row *row, uint64_t value, struct outbuf *out
         uint64_t factor;
         const char *name;
     } units[] = {
-        {LIMIT_UNIT_MS,    60 * 60 * 1000,    "h"  },
-        {LIMIT_UNIT_MS,    60 * 1000,         "m"  },
-        {LIMIT_UNIT_MS,    1000,              "s"  },
-        {LIMIT_UNIT_MS,    1,                 "ms" },
-        {LIMIT_UNIT_BYTES, UINT64_C(1) << 30, "GiB"},
-        {LIMIT_UNIT_BYTES, UINT64_C(1) << 20, "MiB"},
-        {LIMIT_UNIT_BYTES, UINT64_C(1) << 10, "KiB"},
-        {LIMIT_UNIT_BYTES, 1,                 "B"  },
-        {LIMIT_UNIT_COUNT, 1,                 ""   },
+        {LIMIT_UNIT_MS,      60 * 60 * 1000,    "h"  },
+        {LIMIT_UNIT_MS,      60 * 1000,         "m"  },
+        {LIMIT_UNIT_MS,      1000,              "s"  },
+        {LIMIT_UNIT_MS,      1,                 "ms" },
+        {LIMIT_UNIT_BYTES,   UINT64_C(1) << 30, "GiB"},
+        {LIMIT_UNIT_BYTES,   UINT64_C(1) << 20, "MiB"},
+        {LIMIT_UNIT_BYTES,   UINT64_C(1) << 10, "KiB"},
+        {LIMIT_UNIT_BYTES,   1,                 "B"  },
+        {LIMIT_UNIT_COUNT,   1,                 ""   },
+        {LIMIT_UNIT_PERCENT, 1,                 "%"  },
     };
     size_t i = 0;
     if (value == 0) {

@@ -9,10 +9,7 @@
 uint64_t load_limit(const struct node *node, const struct limit_row *row)
 {
     uint64_t value = row->dflt;
-    enum err err = row->unit == LIMIT_UNIT_MS      ? text_duration_ms(node->text, &value)
-                   : row->unit == LIMIT_UNIT_BYTES ? text_size_bytes(node->text, &value)
-                                                   : text_u64(node->text, UINT64_MAX, &value);
-    return err == ERR_NONE ? value : row->dflt;
+    return limit_read(row, node->text, &value) == ERR_NONE ? value : row->dflt;
 }
 
 static void load_limits(struct loader *l)
@@ -31,8 +28,7 @@ static void load_limits(struct loader *l)
         const struct node *node = node_get(map, rows[i].key);
         if (node == NULL)
             continue;
-        uint64_t value = load_limit(node, &rows[i]);
-        memcpy((char *)&p->limits + rows[i].offset, &value, sizeof value);
+        limit_set(&p->limits, &rows[i], load_limit(node, &rows[i]));
     }
 }
 

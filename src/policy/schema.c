@@ -152,8 +152,6 @@ static void advise(const struct checker *c, struct finding *f, struct span key, 
         diag_fix(f, "did you mean '%.*s'?", (int)near.len, (const char *)near.data);
     else if (is_limits(c, path) && span_is(key, "drain"))
         diag_fix(f, "drain belongs to the process: set it in its configuration");
-    else if (is_limits(c, path) && span_is(key, "share"))
-        diag_fix(f, "%s.share is not supported yet: remove it", path);
     else if (other != NULL)
         diag_fix(f, "this key belongs to %.*s", (int)(strrchr(other, '.') - other), other);
     else if (f != NULL && f->severity == SEVERITY_ERROR)
@@ -241,23 +239,21 @@ static void check_limit(const struct checker *c, struct node *node, const struct
     snprintf(path, sizeof path, "%s.%s", c->kind->limits, row->key);
     uint64_t value = 0;
     enum err err = ERR_INVALID;
-    if (node->kind == NODE_SCALAR && row->unit == LIMIT_UNIT_MS)
-        err = text_duration_ms(node->text, &value);
-    else if (node->kind == NODE_SCALAR && row->unit == LIMIT_UNIT_BYTES)
-        err = text_size_bytes(node->text, &value);
-    else if (node->kind == NODE_SCALAR && node->plain)
-        err = text_u64(node->text, UINT64_MAX, &value);
-    static const char *const wanted[] = {"a duration with its unit", "a size with its unit", "a plain number"};
+    if (node->kind == NODE_SCALAR && (node->plain || row->unit != LIMIT_UNIT_COUNT))
+        err = limit_read(row, node->text, &value);
+    static const char *const wanted[] = {"a duration with its unit", "a size with its unit", "a plain number",
+                                         "a percentage"};
     static const char *const fixes[] = {"write for instance 10s, 5m or 1h", "write for instance 64KiB, 16MiB or 2GiB",
-                                        "write a decimal number without unit, quotes or sign"};
+                                        "write a decimal number without unit, quotes or sign",
+                                        "write for instance 25%"};
     if (err == ERR_INVALID) {
         wrong(c, node, path, wanted[row->unit], fixes[row->unit]);
-    } else if (err != ERR_NONE || value < row->min || value > row->max) {
+    } else if (err != ERR_NONE) {
         node->bad = true;
         struct finding *f =
             diag_add(c->diag, SEVERITY_ERROR, "out_of_range", c->file, node->line, node->column,
                      "%s: %.*s is out of range", path, (int)node->text.len, (const char *)node->text.data);
-        static const char *const units[] = {" milliseconds", " bytes", ""};
+        static const char *const units[] = {" milliseconds", " bytes", "", " percent"};
         diag_fix(f, "from %llu to %llu%s", (unsigned long long)row->min, (unsigned long long)row->max,
                  units[row->unit]);
     }

@@ -95,21 +95,38 @@ static enum pump client_gone(struct tunnel *t)
     return ended(tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true));
 }
 
+/* Sends what the session's ceiling leaves of a buffer; *out_io is of the port where the ceiling has nothing to say. */
+static enum ceiling metered_send(struct tunnel *t, enum way way, const struct buffer *buffer, uint32_t sent,
+                                 size_t *out_n, enum port_io *out_io)
+{
+    size_t lent = 0;
+    enum ceiling ceiling = ceiling_borrow(t, way, buffer->used - sent, &lent);
+    if (ceiling == CEILING_FULL)
+        LIMIT_HIT(t->home, way == WAY_UP ? LIMIT_bytes_up : LIMIT_bytes_down);
+    if (ceiling == CEILING_FULL || ceiling == CEILING_BUSY)
+        return ceiling;
+    *out_io = port_send(way == WAY_UP ? t->upstream : t->client, buffer->data + sent, lent, out_n);
+    size_t n = *out_io == PORT_OK ? *out_n : 0;
+    *(way == WAY_UP ? &t->http_up : &t->http_down) += n;
+    if (ceiling == CEILING_LENT)
+        ceiling_settle(t, way, lent, n);
+    return ceiling;
+}
+
 static enum pump flush_to_upstream(struct tunnel *t)
 {
     struct exchange *x = of(t);
     size_t n = 0;
-    size_t left = x->to_upstream->used - x->to_upstream_sent;
-    const struct limits *limits = tunnel_limits(t);
-    if (limits->bytes_up != 0 && t->http_up + left > limits->bytes_up)
-        left = (size_t)(limits->bytes_up - t->http_up);
-    if (left == 0) /* the ceiling, and something is left to send */
+    enum port_io io = PORT_OK;
+    enum ceiling ceiling = metered_send(t, WAY_UP, x->to_upstream, x->to_upstream_sent, &n, &io);
+    if (ceiling == CEILING_FULL)
         return ended(x->answered ? tunnel_end(t, REASON_BYTES, FLOW_END_REFUSED, true)
                                  : tunnel_refuse(t, REASON_BYTES, STAGE_RELAY));
-    switch (port_send(t->upstream, x->to_upstream->data + x->to_upstream_sent, left, &n)) {
+    if (ceiling == CEILING_BUSY)
+        return PUMP_MOVED;
+    switch (io) {
     case PORT_OK:
         x->to_upstream_sent += (uint32_t)n;
-        t->http_up += n;
         return PUMP_MOVED;
     case PORT_AGAIN:
         return PUMP_IDLE;
@@ -197,16 +214,15 @@ static enum pump flush_to_client(struct tunnel *t)
 {
     struct exchange *x = of(t);
     size_t n = 0;
-    size_t left = x->to_client->used - x->to_client_sent;
-    const struct limits *limits = tunnel_limits(t);
-    if (limits->bytes_down != 0 && t->http_down + left > limits->bytes_down)
-        left = (size_t)(limits->bytes_down - t->http_down);
-    if (left == 0)
+    enum port_io io = PORT_OK;
+    enum ceiling ceiling = metered_send(t, WAY_DOWN, x->to_client, x->to_client_sent, &n, &io);
+    if (ceiling == CEILING_FULL)
         return ended(tunnel_end(t, REASON_BYTES, FLOW_END_REFUSED, true));
-    switch (port_send(t->client, x->to_client->data + x->to_client_sent, left, &n)) {
+    if (ceiling == CEILING_BUSY)
+        return PUMP_MOVED;
+    switch (io) {
     case PORT_OK:
         x->to_client_sent += (uint32_t)n;
-        t->http_down += n;
         return PUMP_MOVED;
     case PORT_AGAIN:
         return PUMP_IDLE;
@@ -291,9 +307,8 @@ static enum pump switch_protocols(struct tunnel *t, const struct response *respo
     t->status = 101;
     consume(x, response->head_bytes);
     struct relay_pool *pool = t->home->o.pool;
-    const struct limits *limits = tunnel_limits(t);
-    lane_open(&t->up, t->client, t->upstream, limits->bytes_up);
-    lane_open(&t->down, t->upstream, t->client, limits->bytes_down);
+    lane_open(&t->up, t->client, t->upstream, 0); /* ceilings are set turn by turn */
+    lane_open(&t->down, t->upstream, t->client, 0);
     lane_pair(&t->up, &t->down);
     bool kept = s->in_len == 0 || lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) == ERR_NONE;
     if (!kept || !preload_down(t))

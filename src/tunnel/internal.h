@@ -7,6 +7,7 @@
  *   step_head.c    wait · head · identify · limit · hold · ask · budget
  *   step_connect.c attempt · resolve · admit · dial · reply · hello
  *   step_relay.c   relay
+ *   ceiling.c      byte ceilings of a session
  *   step_http.c    exchange: one plain HTTP request and its answer
  *   http_pump.c    the two directions of an exchange
  *   step_refuse.c  refuse · answer · linger
@@ -121,11 +122,13 @@ struct tunnel {
     struct decision target_decision, final_decision;
     uint64_t ticket; /* of the attempt record */
     uint64_t opened_ms, progress_ms, relay_from_ms, step_from_ms;
-    uint64_t attempt_ms;          /* when the attempt under way began */
-    uint64_t http_up, http_down;  /* bytes of plain HTTP in it */
-    uint64_t traffic_ms;          /* when its traffic was last looked at */
-    uint64_t traffic_recorded;    /* bytes that the last record told of */
-    uint64_t upstream_generation; /* of the book under which the upstream was last judged */
+    uint64_t attempt_ms;                            /* when the attempt under way began */
+    uint64_t http_up, http_down;                    /* bytes of plain HTTP in it */
+    uint64_t metered_up, metered_down;              /* bytes of it that the session's meter has counted */
+    struct tenant *client_tenant, *upstream_tenant; /* against whom the two sockets count */
+    uint64_t traffic_ms;                            /* when its traffic was last looked at */
+    uint64_t traffic_recorded;                      /* bytes that the last record told of */
+    uint64_t upstream_generation;                   /* of the book under which the upstream was last judged */
     struct flow_times times;
     uint8_t flow[FLOW_ID_BYTES];
     uint32_t dials, dns_sent;
@@ -142,7 +145,6 @@ struct tunnel {
     uint16_t status; /* HTTP status that the client was given, 0: none */
     uint16_t tls_version;
     uint32_t drained_bytes;
-    uint16_t tenant_fds;    /* descriptors counted against the tenant */
     uint16_t tenant_credit; /* bytes of credit counted against it */
     bool running, timed_out;
     bool holds_credit, holds_outcome_credit, holds_upstream_fd, holds_tunnel, holds_held;
@@ -195,6 +197,7 @@ struct tunnels {
 };
 
 #define COUNT(home, name, n) atomic_fetch_add_explicit(&(home)->counters.name, (n), memory_order_relaxed)
+#define LIMIT_HIT(home, row) atomic_fetch_add_explicit(&(home)->counters.limits[row], 1, memory_order_relaxed)
 
 /* ---- privacy.c ---- */
 void privacy_keep(struct tunnel *t, const struct request *request, bool parsed);
@@ -254,6 +257,29 @@ void tunnel_client_wake(struct port *port);
 /* Judges an open tunnel again under the book in force. */
 void tunnel_rejudge(struct tunnel *t);
 
+/* Counts one of the tunnel's sockets against a tenant, and no more against the one before. False: its share is full. */
+bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenant *tenant, const struct limits *limits);
+/* A tenant's share of something of the process. */
+uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint64_t max);
+/* After the socket was closed, or the connection was handed over. */
+void tunnel_uncount_socket(struct tenant **against);
+
+/* ---- ceiling.c ---- */
+enum way { WAY_UP, WAY_DOWN };
+enum ceiling {
+    CEILING_NONE, /* there is none: as much as was wanted */
+    CEILING_LENT, /* settle it */
+    CEILING_FULL,
+    CEILING_BUSY, /* others have borrowed what is left: later */
+};
+/* Of the client's session, or of its environment. After identity. */
+struct meter *tunnel_meter(const struct tunnel *t);
+enum ceiling ceiling_borrow(struct tunnel *t, enum way way, size_t want, size_t *out_lent);
+void ceiling_settle(struct tunnel *t, enum way way, size_t lent, size_t used);
+enum lane_result ceiling_run_lane(struct tunnel *t, enum way way, unsigned rounds, size_t bytes);
+bool ceiling_reached(struct tunnel *t); /* in either direction: nothing new may begin */
+void ceiling_count(struct tunnel *t);   /* all bytes of the attempt are in the meter from here on */
+
 /* ---- http_pump.c ---- */
 enum pump {
     PUMP_IDLE,  /* nothing could be done */
@@ -299,6 +325,8 @@ void record_outcome(struct tunnel *t);
 bool record_traffic_due(struct tunnel *t);
 /* When the next one may be due by time; UINT64_MAX: never. */
 uint64_t record_traffic_next_ms(const struct tunnel *t);
+/* A limit is nearly or quite used up: an entry of the log, if there is room for one. */
+void record_warning(struct tunnel *t, enum limit limit, uint64_t value, uint64_t max);
 /* Writes the one record; false if there is no room for it now. */
 bool record_excess(struct tunnels *home, const struct excess_watch *watch);
 

@@ -192,3 +192,28 @@ bool record_excess(struct tunnels *home, const struct excess_watch *watch)
     desk_seal_flow(home->o.desk, &record, RECORD_LAZY);
     return true;
 }
+
+void record_warning(struct tunnel *t, enum limit limit, uint64_t value, uint64_t max)
+{
+    struct desk *desk = t->home->o.desk;
+    size_t count;
+    const struct limit_row *row = &limits_rows(&count)[limit];
+    bool quarantined = limit == LIMIT_denials_per_minute && tunnel_limits(t)->quarantine > 0;
+    if (!desk_credit_take(desk, DESK_RECORD_BYTES))
+        return; /* the counter and the refusals that follow say it too */
+    struct record_event event = {
+        .event = EVENT_LIMIT_WARNING,
+        .environment = t->who.environment,
+        .message =
+            span_text(quarantined ? "a session was put into quarantine" : "a limit is nearly used up, or passed"),
+        .fact_count = 5,
+        .facts = {{.key = "limit", .text = span_text(row->key)},
+                  {.key = "value", .is_number = true, .number = value},
+                  {.key = "max", .is_number = true, .number = max},
+                  {.key = "session", .text = t->who.session},
+                  {.key = "quarantine_ms",
+                   .is_number = true,
+                   .number = quarantined ? tunnel_limits(t)->quarantine : 0}},
+    };
+    desk_seal_event(desk, &event, RECORD_LAZY);
+}

@@ -96,6 +96,8 @@ enum go step_resolve(struct tunnel *t)
     COUNT(t->home, dns_sent, s->answers.queries_sent);
     t->times.resolve_ms = tunnel_lap(t);
     if (s->answers.result == DNS_TIMEOUT)
+        LIMIT_HIT(t->home, LIMIT_resolve_timeout);
+    if (s->answers.result == DNS_TIMEOUT)
         return tunnel_refuse(t, REASON_DNS_TIME, STAGE_RESOLVE);
     if (s->answers.result != DNS_OK || s->answers.count == 0)
         return tunnel_refuse(t, REASON_DNS, STAGE_RESOLVE);
@@ -124,6 +126,8 @@ static void on_dialled(void *arg, const struct dialled *dialled)
 
 static enum go dial_failed(struct tunnel *t, int error)
 {
+    if (error == ETIMEDOUT)
+        LIMIT_HIT(t->home, LIMIT_dial_timeout);
     return tunnel_refuse(t, error == ETIMEDOUT ? REASON_CONNECT_TIME : REASON_CONNECT, STAGE_DIAL);
 }
 
@@ -173,6 +177,8 @@ static enum send_state send_established(struct tunnel *t)
 enum go step_reply(struct tunnel *t)
 {
     if (t->timed_out)
+        LIMIT_HIT(t->home, LIMIT_hello_timeout);
+    if (t->timed_out)
         return tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true);
     switch (send_established(t)) {
     case SEND_WAIT:
@@ -190,10 +196,9 @@ enum go step_reply(struct tunnel *t)
 static enum go begin_relay(struct tunnel *t)
 {
     struct setup *s = t->setup;
-    const struct limits *limits = tunnel_limits(t);
     struct relay_pool *pool = t->home->o.pool;
-    lane_open(&t->up, t->client, t->upstream, limits->bytes_up);
-    lane_open(&t->down, t->upstream, t->client, limits->bytes_down);
+    lane_open(&t->up, t->client, t->upstream, 0); /* ceilings are set turn by turn */
+    lane_open(&t->down, t->upstream, t->client, 0);
     lane_pair(&t->up, &t->down);
     if (s->in_len > 0 && lane_preload(&t->up, pool, span_make(s->in->data, s->in_len)) != ERR_NONE)
         return tunnel_refuse(t, REASON_LIMIT, STAGE_HELLO);
@@ -239,7 +244,14 @@ static enum go hello_late(struct tunnel *t)
 {
     if (t->setup->in_len == 0)
         return judge_first_bytes(t, FIRST_SILENCE, NULL);
+    LIMIT_HIT(t->home, LIMIT_hello_timeout);
     return tunnel_refuse(t, REASON_HELLO_TIME, STAGE_HELLO);
+}
+
+static enum go hello_too_big(struct tunnel *t, enum limit limit)
+{
+    LIMIT_HIT(t->home, limit);
+    return tunnel_refuse(t, REASON_HELLO_BIG, STAGE_HELLO);
 }
 
 enum go step_hello(struct tunnel *t)
@@ -260,12 +272,14 @@ enum go step_hello(struct tunnel *t)
             return judge_first_bytes(t, FIRST_HELLO, hello);
         if (feed == FEED_BAD && reason == REASON_NOT_TLS)
             return judge_first_bytes(t, FIRST_NOT_TLS, NULL);
+        if (feed == FEED_BAD && reason == REASON_HELLO_BIG)
+            return hello_too_big(t, s->in_len > bounds.raw_bytes ? LIMIT_hello_raw_bytes : LIMIT_hello_message_bytes);
         if (feed == FEED_BAD)
             return tunnel_refuse(t, reason, STAGE_HELLO);
         if (t->timed_out)
             return hello_late(t);
         if (s->in_len >= bounds.raw_bytes)
-            return tunnel_refuse(t, REASON_HELLO_BIG, STAGE_HELLO);
+            return hello_too_big(t, LIMIT_hello_raw_bytes);
         enum port_io io = t->client->readable ? tunnel_fill(t, bounds.raw_bytes) : PORT_AGAIN;
         if (io == PORT_AGAIN)
             return GO_WAIT;

@@ -47,6 +47,8 @@ static enum go begin_attempt(struct tunnel *t)
 static enum go end_without_head(struct tunnel *t)
 {
     COUNT(t->home, ended_without_head, 1);
+    if (t->timed_out)
+        LIMIT_HIT(t->home, LIMIT_wait_timeout);
     return tunnel_end(t, REASON_IDLE, FLOW_END_CLOSED, false);
 }
 
@@ -201,6 +203,16 @@ static enum go head_done(struct tunnel *t, const struct request *request)
     return tunnel_step(t, STEP_IDENTIFY);
 }
 
+static void count_head_limit(struct tunnel *t, const struct request_limits *bounds, enum reason reason)
+{
+    if (reason == REASON_HEAD_TIME)
+        LIMIT_HIT(t->home, LIMIT_head_timeout);
+    else if (reason == REASON_URI)
+        LIMIT_HIT(t->home, LIMIT_target_bytes);
+    else if (reason == REASON_HEAD)
+        LIMIT_HIT(t->home, t->setup->in_len >= bounds->head_bytes ? LIMIT_head_bytes : LIMIT_header_lines);
+}
+
 enum go step_head(struct tunnel *t)
 {
     struct setup *s = t->setup;
@@ -218,14 +230,16 @@ enum go step_head(struct tunnel *t)
             return head_done(t, request);
         case FEED_BAD:
             keep_facts(t, request, false);
+            count_head_limit(t, &bounds, reason);
             return tunnel_refuse(t, reason, STAGE_SYNTAX);
         case FEED_MORE:
             break;
         }
-        if (t->timed_out)
-            return tunnel_refuse(t, REASON_HEAD_TIME, STAGE_SYNTAX);
-        if (s->in_len >= bounds.head_bytes)
-            return tunnel_refuse(t, REASON_HEAD, STAGE_SYNTAX);
+        reason = t->timed_out ? REASON_HEAD_TIME : s->in_len >= bounds.head_bytes ? REASON_HEAD : REASON_NONE;
+        if (reason != REASON_NONE) {
+            count_head_limit(t, &bounds, reason);
+            return tunnel_refuse(t, reason, STAGE_SYNTAX);
+        }
         enum port_io io = t->client->readable ? tunnel_fill(t, bounds.head_bytes) : PORT_AGAIN;
         if (io == PORT_AGAIN)
             return GO_WAIT;
@@ -279,6 +293,8 @@ enum go tunnel_over_rate(struct tunnel *t)
 {
     struct tunnels *home = t->home;
     COUNT(home, rate_exceeded, 1);
+    LIMIT_HIT(home, LIMIT_attempts_per_second);
+    LIMIT_HIT(home, LIMIT_attempts_burst);
     if (tenant_excess_add(t->who.tenant, clock_wall_ns() / 1000000))
         tunnels_watch_excess(home, t);
     desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
@@ -295,23 +311,23 @@ enum go step_hold(struct tunnel *t)
     return t->timed_out ? tunnel_turn_away(t, REASON_RATE) : GO_WAIT;
 }
 
-static uint64_t share_of(const struct tunnel *t, uint64_t max)
-{
-    uint64_t share = max / 100 * t->home->o.process->share_percent;
-    return share == 0 ? 1 : share;
-}
-
 enum go step_limit(struct tunnel *t)
 {
-    const struct tunnel_process *process = t->home->o.process;
+    const struct limits *limits = policy_limits(t->policy);
     struct tenant *tenant = t->who.tenant;
-    if (!tenant_rate_take(tenant, tunnel_limits(t), clock_mono_ns()))
+    if (!tenant_rate_take(tenant, limits, clock_mono_ns()))
         return tunnel_over_rate(t);
-    if (!budget_take(&tenant->descriptors, 1, share_of(t, process->descriptors_max)))
+    if (meter_quarantined_ms(tunnel_meter(t), tunnel_now(t)) > 0) {
+        LIMIT_HIT(t->home, LIMIT_quarantine);
+        return tunnel_refuse(t, REASON_RATE, STAGE_LIMITS);
+    }
+    /* Where a reload has given the client to another environment since it was accepted. */
+    if (!tunnel_count_socket(t, &t->client_tenant, tenant, limits))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
-    t->tenant_fds = 1;
-    if (!budget_take(&tenant->credit, DESK_PAIR_BYTES, share_of(t, process->credit_max)))
+    if (!budget_take(&tenant->credit, DESK_PAIR_BYTES, tunnel_share(t, limits, t->home->o.process->credit_max))) {
+        LIMIT_HIT(t->home, LIMIT_share);
         return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
+    }
     t->tenant_credit = DESK_PAIR_BYTES;
     return tunnel_step(t, STEP_ASK);
 }
@@ -325,21 +341,27 @@ enum go step_ask(struct tunnel *t)
     return tunnel_step(t, STEP_BUDGET);
 }
 
+static enum go over_limit(struct tunnel *t, enum limit limit)
+{
+    LIMIT_HIT(t->home, limit);
+    return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
+}
+
 enum go step_budget(struct tunnel *t)
 {
-    const struct tunnel_process *process = t->home->o.process;
-    const struct limits *limits = tunnel_limits(t);
-    struct tenant *tenant = t->who.tenant;
+    struct tunnel_process *process = t->home->o.process;
+    if (ceiling_reached(t))
+        return tunnel_refuse(t, REASON_BYTES, STAGE_BUDGET);
     if (!tunnel_take_place(t))
-        return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
-    if (!t->holds_upstream_fd && !budget_take(&t->home->o.process->descriptors, 1, process->descriptors_max))
+        return over_limit(t, LIMIT_tunnels);
+    if (!t->holds_upstream_fd && !budget_take(&process->descriptors, 1, process->descriptors_max))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
     t->holds_upstream_fd = true;
-    if (!budget_take(&tenant->descriptors, 1, share_of(t, process->descriptors_max)))
+    if (!tunnel_count_socket(t, &t->upstream_tenant, t->who.tenant, policy_limits(t->policy)))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
-    t->tenant_fds++;
     if (t->target.kind == TARGET_NAME &&
-        !tenant_name_take(tenant, hostname_span(&t->target.name), limits->distinct_names_per_minute, tunnel_now(t)))
-        return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
+        !tenant_name_take(t->who.tenant, hostname_span(&t->target.name),
+                          policy_limits(t->policy)->distinct_names_per_minute, tunnel_now(t)))
+        return over_limit(t, LIMIT_distinct_names_per_minute);
     return tunnel_step(t, STEP_ATTEMPT);
 }

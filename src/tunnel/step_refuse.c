@@ -20,6 +20,15 @@ static void drop_upstream(struct tunnel *t)
     t->upstream = NULL;
 }
 
+/* When it makes sense to come again: the end of a quarantine; a second for the rest that passes by itself. */
+static uint32_t retry_after_s(const struct tunnel *t, enum reason reason)
+{
+    if (!reason_row(reason)->retry)
+        return 0;
+    uint64_t left_ms = t->who.tenant != NULL ? meter_quarantined_ms(tunnel_meter(t), tunnel_now(t)) : 0;
+    return reason == REASON_RATE && left_ms > 0 ? (uint32_t)((left_ms + 999) / 1000) : 1;
+}
+
 static void compose_http(struct tunnel *t, const struct decision *decision, struct outbuf *out)
 {
     struct rule rule = {0};
@@ -37,7 +46,7 @@ static void compose_http(struct tunnel *t, const struct decision *decision, stru
         .rule = span_text(rule.id),
         .request_id = outbuf_written(&hex),
         .hint = t->policy != NULL ? policy_denial_hint(t->policy) : span_make(NULL, 0),
-        .retry_after_s = reason_row(decision->reason)->retry ? 1 : 0,
+        .retry_after_s = retry_after_s(t, decision->reason),
     };
     reply_refusal(out, &refusal);
     t->status = reason_row(decision->reason)->http_status;
@@ -67,8 +76,25 @@ static void compose_answer(struct tunnel *t, const struct decision *decision)
     t->out_len = (uint16_t)out.len;
 }
 
+/* A session that is refused again and again is looking for a way out. */
+static void count_denial(struct tunnel *t, const struct decision *decision)
+{
+    const struct limits *limits = tunnel_limits(t);
+    const struct reason_row *row = reason_row(decision->reason);
+    bool counts = decision->verdict == VERDICT_DENY && row->severity >= 3 && !row->retry;
+    if (t->policy == NULL || !counts)
+        return;
+    if (!meter_denial(tunnel_meter(t), limits->denials_per_minute, tunnel_now(t)))
+        return;
+    LIMIT_HIT(t->home, LIMIT_denials_per_minute);
+    if (limits->quarantine > 0)
+        meter_quarantine(tunnel_meter(t), tunnel_now(t) + limits->quarantine);
+    record_warning(t, LIMIT_denials_per_minute, limits->denials_per_minute + 1, limits->denials_per_minute);
+}
+
 static void record_refusal(struct tunnel *t, const struct decision *decision)
 {
+    count_denial(t, decision);
     if (tunnel_why(t) != NULL)
         why_add(tunnel_why(t), t->target.kind == TARGET_NONE ? NULL : &t->target, decision->reason, t->flow);
     bool target_stage = decision->stage <= STAGE_TARGET;

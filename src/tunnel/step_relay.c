@@ -38,6 +38,10 @@ enum go tunnel_deadline(struct tunnel *t)
     uint64_t idle_ms = t->progress_ms + limits->idle;
     uint64_t life_ms = t->opened_ms + limits->lifetime;
     if (now_ms >= life_ms)
+        LIMIT_HIT(t->home, LIMIT_lifetime);
+    else if (now_ms >= idle_ms)
+        LIMIT_HIT(t->home, LIMIT_idle);
+    if (now_ms >= life_ms)
         return tunnel_end(t, REASON_LIFETIME, FLOW_END_CLOSED, true);
     if (now_ms >= idle_ms)
         return tunnel_end(t, REASON_IDLE, FLOW_END_CLOSED, true);
@@ -69,17 +73,16 @@ enum go tunnel_carry(struct tunnel *t, enum step step)
 
 enum go step_relay(struct tunnel *t)
 {
-    struct relay_pool *pool = t->home->o.pool;
     bool may_carry = tunnel_may_carry(t);
     if (t->timed_out && tunnel_deadline(t) == GO_ENDED)
         return GO_ENDED;
     if (t->home->paused || !may_carry)
         return GO_WAIT; /* records cannot be written: nothing is read until they can */
     uint64_t before = moved(t);
-    enum lane_result up = t->up.done ? LANE_DONE : lane_run(&t->up, pool, RELAY_ROUNDS, RELAY_BYTES);
+    enum lane_result up = t->up.done ? LANE_DONE : ceiling_run_lane(t, WAY_UP, RELAY_ROUNDS, RELAY_BYTES);
     if (lane_verdict(t, &t->up, up) == GO_ENDED)
         return GO_ENDED;
-    enum lane_result down = t->down.done ? LANE_DONE : lane_run(&t->down, pool, RELAY_ROUNDS, RELAY_BYTES);
+    enum lane_result down = t->down.done ? LANE_DONE : ceiling_run_lane(t, WAY_DOWN, RELAY_ROUNDS, RELAY_BYTES);
     if (lane_verdict(t, &t->down, down) == GO_ENDED)
         return GO_ENDED;
     if (up == LANE_DONE && down == LANE_DONE)

@@ -214,6 +214,33 @@ void tunnel_give_place(struct tunnel *t)
     t->holds_tunnel = false;
 }
 
+uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint64_t max)
+{
+    uint64_t percent = limits->share != 0 ? limits->share : t->home->o.process->share_percent;
+    uint64_t share = max / 100 * percent;
+    return share == 0 ? 1 : share;
+}
+
+bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenant *tenant, const struct limits *limits)
+{
+    if (*against == tenant)
+        return true;
+    if (!budget_take(&tenant->descriptors, 1, tunnel_share(t, limits, t->home->o.process->descriptors_max))) {
+        LIMIT_HIT(t->home, LIMIT_share);
+        return false;
+    }
+    tunnel_uncount_socket(against);
+    *against = tenant;
+    return true;
+}
+
+void tunnel_uncount_socket(struct tenant **against)
+{
+    if (*against != NULL)
+        budget_give(&(*against)->descriptors, 1);
+    *against = NULL;
+}
+
 static void give_back(struct tunnel *t)
 {
     struct tunnels *home = t->home;
@@ -227,8 +254,8 @@ static void give_back(struct tunnel *t)
         budget_give(&home->o.process->descriptors, 1);
     budget_give(&home->o.process->descriptors, 1);
     tunnel_give_place(t);
-    if (t->tenant_fds > 0)
-        budget_give(&t->who.tenant->descriptors, t->tenant_fds);
+    tunnel_uncount_socket(&t->client_tenant);
+    tunnel_uncount_socket(&t->upstream_tenant);
     if (t->holds_held)
         budget_give(&t->who.tenant->held, 1);
 }
@@ -281,6 +308,7 @@ void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end
 {
     COUNT(t->home, bytes_up, t->up.bytes_out + t->http_up);
     COUNT(t->home, bytes_down, t->down.bytes_out + t->http_down);
+    ceiling_count(t);
     if (t->recorded != RECORDED_ATTEMPT || !t->holds_outcome_credit)
         return;
     t->final_decision = own_decision(t, reason, stage_of(t->step));
@@ -296,12 +324,12 @@ void tunnel_renew(struct tunnel *t)
     ASSERT(t->recorded == RECORDED_ALL && !t->holds_credit && t->who.tenant != NULL);
     budget_give(&t->who.tenant->credit, t->tenant_credit);
     tunnel_give_place(t);
-    budget_give(&t->who.tenant->descriptors, t->tenant_fds);
     if (t->holds_upstream_fd && t->upstream == NULL) {
         budget_give(&process->descriptors, 1);
         t->holds_upstream_fd = false;
+        tunnel_uncount_socket(&t->upstream_tenant);
     }
-    t->tenant_credit = t->tenant_fds = 0;
+    t->tenant_credit = 0;
     policy_unref(t->policy);
     narrowing_unref(t->narrowing);
     t->policy = NULL;
@@ -310,6 +338,7 @@ void tunnel_renew(struct tunnel *t)
     t->recorded = RECORDED_NOTHING;
     t->target_decision = t->final_decision = (struct decision){0};
     t->http_up = t->http_down = t->traffic_recorded = 0;
+    t->metered_up = t->metered_down = 0;
     t->dials = t->dns_sent = 0;
     t->status = 0;
     t->end = FLOW_END_NONE;

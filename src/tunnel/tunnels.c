@@ -11,6 +11,7 @@
 #define PAUSE_AFTER_MS  5000u  /* outcomes unwritten: stop reading from tunnels */
 #define RESET_AFTER_MS  30000u /* still: reset them */
 #define EXCESS_MS       1000u
+#define TURNED_AWAY_MAX 64u /* connections of one environment above its share that are given an answer */
 
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -262,6 +263,27 @@ static struct tunnel *tunnel_new(struct tunnels *home, const struct tunnel_liste
     return t;
 }
 
+/* Whose connection it is shows before its first byte, and so it counts: a silent client holds its own environment's
+ * descriptors. What is above the share is told so while it is little, and closed unheard when it is much. */
+enum room { ROOM, ROOM_FULL, ROOM_FLOOD };
+
+static enum room room_of_client(struct tunnel *t)
+{
+    const struct tunnels *home = t->home;
+    const struct tunnel_hooks *hooks = &home->o.hooks;
+    struct tunnel_who who;
+    memset(&who, 0, sizeof who);
+    enum reason reason = hooks->identify(hooks->ctx, home->book, t->listener, &t->from, &who);
+    const struct limits *limits =
+        reason == REASON_NONE ? policy_limits(who.policy) : hooks->limits(hooks->ctx, home->book, t->listener);
+    if (tunnel_count_socket(t, &t->client_tenant, who.tenant, limits))
+        return ROOM;
+    uint64_t share = tunnel_share(t, limits, home->o.process->descriptors_max);
+    budget_take(&who.tenant->descriptors, 1, 0); /* it is open, so it counts, until it was turned away */
+    t->client_tenant = who.tenant;
+    return budget_used(&who.tenant->descriptors) > share + TURNED_AWAY_MAX ? ROOM_FLOOD : ROOM_FULL;
+}
+
 void tunnels_accept(struct tunnels *home, const struct tunnel_listener *listener, const struct tunnel_client *client,
                     struct port *port)
 {
@@ -276,7 +298,13 @@ void tunnels_accept(struct tunnels *home, const struct tunnel_listener *listener
     if (!room)
         budget_take(&process->descriptors, 1, 0); /* it is open, so it counts, until it was turned away */
     note_gate(home);
-    if (room)
+    enum room own = room_of_client(t);
+    if (own == ROOM_FLOOD) {
+        COUNT(home, turned_away, 1);
+        tunnel_end(t, REASON_LIMIT, FLOW_END_CLOSED, true);
+        return;
+    }
+    if (room && own == ROOM)
         tunnel_step(t, STEP_WAIT);
     else
         tunnel_turn_away(t, REASON_LIMIT);

@@ -380,7 +380,10 @@ void lab_commit(struct lab *lab)
     if (desk_gate_closed(lab->desk))
         return;
     while (desk_read(lab->desk, &sealed)) {
-        ASSERT(!sealed.is_event);
+        if (sealed.is_event) {
+            lab->warnings += sealed.event.event == EVENT_LIMIT_WARNING;
+            continue;
+        }
         if (sealed.flow.kind == RECORD_ATTEMPT)
             note_attempt(lab, &sealed.flow);
         else if (sealed.flow.kind == RECORD_TRAFFIC)

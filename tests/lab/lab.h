@@ -84,7 +84,7 @@ struct lab {
     struct lab_dial dials[LAB_CLIENTS_MAX];
     struct lab_attempt attempts[4096]; /* durable ones */
     size_t attempt_count;
-    uint64_t queries, connects;
+    uint64_t queries, connects, warnings;
     bool emptied;
 };
 

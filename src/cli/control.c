@@ -116,8 +116,7 @@ static char *read_answer(int fd)
     return text;
 }
 
-/* One request, one answer; prints the body. Gives the HTTP status, or 0 with a message on standard error. */
-int control_ask(const char *path, const char *method, const char *what, const char *body)
+int control_fetch(const char *path, const char *method, const char *what, const char *body, char **out_answer)
 {
     int fd = connect_admin(path);
     if (fd < 0) {
@@ -139,8 +138,18 @@ int control_ask(const char *path, const char *method, const char *what, const ch
         return 0;
     }
     const char *answer = strstr(text, "\r\n\r\n");
-    fputs(answer != NULL ? answer + 4 : "", status == 200 ? stdout : stderr);
+    *out_answer = strdup(answer != NULL ? answer + 4 : "");
     free(text);
+    return *out_answer != NULL ? status : 0;
+}
+
+int control_ask(const char *path, const char *method, const char *what, const char *body)
+{
+    char *answer = NULL;
+    int status = control_fetch(path, method, what, body, &answer);
+    if (status != 0)
+        fputs(answer, status == 200 ? stdout : stderr);
+    free(answer);
     return status;
 }
 

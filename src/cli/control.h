@@ -8,6 +8,8 @@
 
 /* The same place that `run` chooses when nothing is said. */
 bool control_default_admin(char *out, size_t cap);
+/* One request, one answer, which the caller frees. Gives the HTTP status, or 0 with a message on standard error. */
+int control_fetch(const char *path, const char *method, const char *what, const char *body, char **out_answer);
 /* Prints the body of the answer. Gives the HTTP status, or 0 with a message on standard error. */
 int control_ask(const char *path, const char *method, const char *what, const char *body);
 

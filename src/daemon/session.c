@@ -266,6 +266,9 @@ enum err session_open(struct daemon *daemon, const struct session_spec *wanted, 
     }
     if (!session_agent_read(daemon, &spec, why, why_cap))
         return ERR_INVALID;
+    struct audit_log_status audit;
+    audit_log_status(daemon->log, &audit);
+    spec.opened_index = audit.entries;
     spec.opened_s = wall_s();
     set_end(&spec);
     enum err err = start(daemon, &spec, out, why, why_cap);

@@ -40,6 +40,7 @@ struct session_spec {
     bool agent_said;                 /* agent_file was named just now and is to be read */
     bool has_hosts, no_package_managers, no_mcp_servers, run_phase, deny_all;
     uint64_t ttl_ms;           /* 0: none was given */
+    uint64_t opened_index;     /* of the log: none of its records stands before it */
     uint64_t opened_s, ends_s; /* wall clock; ends_s 0: with nothing but close */
     bool now;                  /* of a close */
 };

@@ -48,14 +48,19 @@ static void describe(struct json *j, const struct session *session)
     json_key_text(j, "phase", spec->run_phase ? "run" : "setup");
     json_key_bool(j, "deny_all", spec->deny_all);
     json_key_u64(j, "opened_s", spec->opened_s);
+    json_key_u64(j, "opened_index", spec->opened_index);
     json_key_u64(j, "ends_s", spec->ends_s);
-    json_close(j, '}');
 }
 
 static void say_session(struct ask *ask, const struct session *session)
 {
     struct json j = json_make(&ask->out);
     describe(&j, session);
+    /* Whoever asks reads there what the session did. */
+    char *audit_dir = realpath(session->daemon->place.audit_dir, NULL);
+    json_key_text(&j, "audit_dir", audit_dir != NULL ? audit_dir : session->daemon->place.audit_dir);
+    free(audit_dir);
+    json_close(&j, '}');
     outbuf_char(&ask->out, '\n');
     ask->status = HTTP_OK;
 }
@@ -159,8 +164,10 @@ static void get_list(struct ask *ask)
     json_key(&j, "sessions");
     json_open(&j, '[');
     for (const struct session *s = ask->daemon->sessions->first; s != NULL; s = s->next)
-        if (s->open)
+        if (s->open) {
             describe(&j, s);
+            json_close(&j, '}');
+        }
     json_close(&j, ']');
     json_close(&j, '}');
     outbuf_char(&ask->out, '\n');

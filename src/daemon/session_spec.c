@@ -116,6 +116,8 @@ static bool read_own(struct session_spec *spec, const char *key, const char *val
         return copy(spec->mcp_endpoints, sizeof spec->mcp_endpoints, value);
     if (strcmp(key, "agent_sha256") == 0)
         return copy(spec->agent_sha256, sizeof spec->agent_sha256, value);
+    if (strcmp(key, "opened_index") == 0)
+        return text_u64(span_text(value), INT64_MAX, &spec->opened_index) == ERR_NONE;
     if (strcmp(key, "opened_s") == 0)
         return text_u64(span_text(value), UINT32_MAX, &spec->opened_s) == ERR_NONE;
     if (strcmp(key, "ends_s") == 0)
@@ -245,7 +247,9 @@ void session_spec_write(const struct session_spec *spec, struct outbuf *out)
     line(out, "no_mcp_servers", spec->no_mcp_servers ? "true" : "false");
     line(out, "run_phase", spec->run_phase ? "true" : "false");
     line(out, "deny_all", spec->deny_all ? "true" : "false");
-    outbuf_text(out, "opened_s=");
+    outbuf_text(out, "opened_index=");
+    outbuf_u64(out, spec->opened_index);
+    outbuf_text(out, "\nopened_s=");
     outbuf_u64(out, spec->opened_s);
     outbuf_text(out, "\nends_s=");
     outbuf_u64(out, spec->ends_s);

@@ -26,7 +26,7 @@ class Sessions:
                               cwd="/", **unprivileged())
 
     def good(self, *words):
-        done = self.run(*words)
+        done = self.run(*words, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * digest: the one door to OpenSSL's EVP: SHA-256, HMAC-SHA-256, Ed25519, base64 and random bytes. No own
- * cryptography. Algorithms are fetched once (EVP_MD_fetch, EVP_MAC_fetch); a context belongs to one thread.
+ * digest: the one door to OpenSSL: SHA-256, HMAC-SHA-256, Ed25519, base64 and random bytes. No own cryptography.
+ * A context belongs to one thread.
  */
 #ifndef BASE_DIGEST_H
 #define BASE_DIGEST_H
@@ -21,7 +21,7 @@ void digest_begin(struct digest *d);
 void digest_add(struct digest *d, struct span bytes);
 void digest_end(struct digest *d, uint8_t out[static DIGEST_BYTES]);
 
-/* One call over one span, with a context of the calling thread's own. */
+/* One call over one span. */
 void digest_once(struct span bytes, uint8_t out[static DIGEST_BYTES]);
 
 /* HMAC-SHA-256 with a key set once. */

@@ -20,9 +20,14 @@ struct json {
 };
 
 struct json json_make(struct outbuf *out);
-void json_open(struct json *j, char bracket);   /* '{' or '[' */
-void json_close(struct json *j, char bracket);  /* '}' or ']' */
-void json_key(struct json *j, const char *key); /* a literal of ours: not escaped */
+void json_open(struct json *j, char bracket);  /* '{' or '[' */
+void json_close(struct json *j, char bracket); /* '}' or ']' */
+void json_key_bytes(struct json *j, const char *key, size_t len);
+/* A literal of ours: not escaped, and its length is known where it stands. */
+static inline void json_key(struct json *j, const char *key)
+{
+    json_key_bytes(j, key, strlen(key));
+}
 void json_span(struct json *j, struct span value);
 void json_text(struct json *j, const char *value);
 void json_u64(struct json *j, uint64_t value);
@@ -31,10 +36,34 @@ void json_bool(struct json *j, bool value);
 void json_nothing(struct json *j);
 
 /* key and value at once */
-void json_key_span(struct json *j, const char *key, struct span value);
-void json_key_text(struct json *j, const char *key, const char *value);
-void json_key_u64(struct json *j, const char *key, uint64_t value);
-void json_key_i64(struct json *j, const char *key, int64_t value);
-void json_key_bool(struct json *j, const char *key, bool value);
+static inline void json_key_span(struct json *j, const char *key, struct span value)
+{
+    json_key(j, key);
+    json_span(j, value);
+}
+
+static inline void json_key_text(struct json *j, const char *key, const char *value)
+{
+    json_key(j, key);
+    json_text(j, value);
+}
+
+static inline void json_key_u64(struct json *j, const char *key, uint64_t value)
+{
+    json_key(j, key);
+    json_u64(j, value);
+}
+
+static inline void json_key_i64(struct json *j, const char *key, int64_t value)
+{
+    json_key(j, key);
+    json_i64(j, value);
+}
+
+static inline void json_key_bool(struct json *j, const char *key, bool value)
+{
+    json_key(j, key);
+    json_bool(j, value);
+}
 
 #endif

@@ -15,13 +15,50 @@ struct outbuf {
     bool overflow;
 };
 
-struct outbuf outbuf_make(void *data, size_t cap);
+static inline struct outbuf outbuf_make(void *data, size_t cap)
+{
+    return (struct outbuf){.data = data, .cap = cap, .len = 0, .overflow = false};
+}
+
+/* Inline from here on: texts and records are put together from short literals, whose length the compiler then knows. */
+
 /* Counts `len` bytes as written; the caller fills all of them. NULL: they overflow. */
-uint8_t *outbuf_room(struct outbuf *o, size_t len);
-void outbuf_bytes(struct outbuf *o, const void *data, size_t len);
-void outbuf_span(struct outbuf *o, struct span s);
-void outbuf_text(struct outbuf *o, const char *text);
-void outbuf_char(struct outbuf *o, char c);
+static inline uint8_t *outbuf_room(struct outbuf *o, size_t len)
+{
+    if (o->overflow || len > o->cap - o->len) {
+        o->overflow = true;
+        return NULL;
+    }
+    uint8_t *at = o->data + o->len;
+    o->len += len;
+    return at;
+}
+
+static inline void outbuf_bytes(struct outbuf *o, const void *data, size_t len)
+{
+    uint8_t *at = outbuf_room(o, len);
+    /* memcpy from or to NULL is undefined even for no bytes */
+    if (at != NULL && len != 0)
+        memcpy(at, data, len);
+}
+
+static inline void outbuf_span(struct outbuf *o, struct span s)
+{
+    outbuf_bytes(o, s.data, s.len);
+}
+
+static inline void outbuf_text(struct outbuf *o, const char *text)
+{
+    outbuf_span(o, span_text(text));
+}
+
+static inline void outbuf_char(struct outbuf *o, char c)
+{
+    uint8_t *at = outbuf_room(o, 1);
+    if (at != NULL)
+        *at = (uint8_t)c;
+}
+
 void outbuf_u64(struct outbuf *o, uint64_t value);  /* decimal */
 void outbuf_i64(struct outbuf *o, int64_t value);   /* decimal */
 void outbuf_hex(struct outbuf *o, struct span s);   /* lower-case hexadecimal */

@@ -24,6 +24,8 @@ enum port_io {
 struct port_ops {
     enum port_io (*recv)(struct port *port, void *buf, size_t len, size_t *out_n);
     enum port_io (*send)(struct port *port, const void *buf, size_t len, size_t *out_n);
+    /* As port_send_last() says; NULL where nothing is gained by it. */
+    enum port_io (*send_last)(struct port *port, const void *buf, size_t len, size_t *out_n);
     /* Moves bytes without copying; NULL where it cannot be (TLS, fakes). `pipe_fd` is the end to write to or read from. */
     enum port_io (*splice_in)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
     enum port_io (*splice_out)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
@@ -53,6 +55,17 @@ static inline enum port_io port_send(struct port *p, const void *buf, size_t len
 static inline void port_shutdown_write(struct port *p)
 {
     p->ops->shutdown_write(p);
+}
+/* Sends the last bytes of this direction, and ends it as soon as all of them are taken: on TCP the end rides in the last
+ * segment, which saves a packet, its way through the kernel and a wake-up of the peer. *out_n < len: not ended yet. */
+static inline enum port_io port_send_last(struct port *p, const void *buf, size_t len, size_t *out_n)
+{
+    if (p->ops->send_last != NULL)
+        return p->ops->send_last(p, buf, len, out_n);
+    enum port_io io = p->ops->send(p, buf, len, out_n);
+    if (io == PORT_OK && *out_n == len)
+        p->ops->shutdown_write(p);
+    return io;
 }
 static inline void port_close(struct port *p, bool reset)
 {

@@ -27,9 +27,9 @@ void json_close(struct json *j, char bracket)
 }
 
 /* One check and one place for all of it: keys are most of a record's pieces. */
-void json_key(struct json *j, const char *key)
+void json_key_bytes(struct json *j, const char *key, size_t len)
 {
-    size_t len = strlen(key), comma = j->need_comma ? 1 : 0;
+    size_t comma = j->need_comma ? 1 : 0;
     uint8_t *at = outbuf_room(j->out, comma + len + 3);
     j->need_comma = false;
     if (at == NULL)
@@ -190,34 +190,4 @@ void json_nothing(struct json *j)
 {
     before_value(j);
     outbuf_text(j->out, "null");
-}
-
-void json_key_span(struct json *j, const char *key, struct span value)
-{
-    json_key(j, key);
-    json_span(j, value);
-}
-
-void json_key_text(struct json *j, const char *key, const char *value)
-{
-    json_key(j, key);
-    json_text(j, value);
-}
-
-void json_key_u64(struct json *j, const char *key, uint64_t value)
-{
-    json_key(j, key);
-    json_u64(j, value);
-}
-
-void json_key_i64(struct json *j, const char *key, int64_t value)
-{
-    json_key(j, key);
-    json_i64(j, value);
-}
-
-void json_key_bool(struct json *j, const char *key, bool value)
-{
-    json_key(j, key);
-    json_bool(j, value);
 }

@@ -1,51 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/outbuf.h"
 
-struct outbuf outbuf_make(void *data, size_t cap)
-{
-    return (struct outbuf){.data = data, .cap = cap, .len = 0, .overflow = false};
-}
-
-uint8_t *outbuf_room(struct outbuf *o, size_t len)
-{
-    if (o->overflow || len > o->cap - o->len) {
-        o->overflow = true;
-        return NULL;
-    }
-    uint8_t *at = o->data + o->len;
-    o->len += len;
-    return at;
-}
-
-void outbuf_bytes(struct outbuf *o, const void *data, size_t len)
-{
-    if (o->overflow || len > o->cap - o->len) {
-        o->overflow = true;
-        return;
-    }
-    if (len == 0)
-        return; /* memcpy from or to NULL is undefined even for no bytes */
-    memcpy(o->data + o->len, data, len);
-    o->len += len;
-}
-
-void outbuf_span(struct outbuf *o, struct span s)
-{
-    outbuf_bytes(o, s.data, s.len);
-}
-
-void outbuf_text(struct outbuf *o, const char *text)
-{
-    outbuf_span(o, span_text(text));
-}
-
-void outbuf_char(struct outbuf *o, char c)
-{
-    uint8_t *at = outbuf_room(o, 1);
-    if (at != NULL)
-        *at = (uint8_t)c;
-}
-
 void outbuf_u64(struct outbuf *o, uint64_t value)
 {
     char digits[20]; /* 2^64 - 1 has twenty */
@@ -89,14 +44,16 @@ void outbuf_u8(struct outbuf *o, uint8_t value)
     outbuf_bytes(o, &value, 1);
 }
 
-static void big_endian(struct outbuf *o, uint64_t value, size_t bytes)
+/* Not inlined: link-time optimisation of gcc 12 then warns of room that it cannot see. */
+static __attribute__((noinline)) void big_endian(struct outbuf *o, uint64_t value, size_t bytes)
 {
-    uint8_t raw[8];
+    uint8_t *at = outbuf_room(o, bytes);
+    if (at == NULL)
+        return;
     for (size_t i = bytes; i > 0; i--) {
-        raw[i - 1] = (uint8_t)value;
+        at[i - 1] = (uint8_t)value;
         value >>= 8;
     }
-    outbuf_bytes(o, raw, bytes);
 }
 
 void outbuf_be16(struct outbuf *o, uint16_t value)

@@ -105,9 +105,9 @@ static enum port_io raw_recv(struct port *port, void *buf, size_t len, size_t *o
     return PORT_OK;
 }
 
-static enum port_io raw_send(struct port *port, const void *buf, size_t len, size_t *out_n)
+static enum port_io send_with(struct port *port, const void *buf, size_t len, int flags, size_t *out_n)
 {
-    ssize_t n = send(port->fd, buf, len, MSG_NOSIGNAL);
+    ssize_t n = send(port->fd, buf, len, MSG_NOSIGNAL | flags);
 
     if (n < 0) {
         return writing_failed(port);
@@ -117,6 +117,30 @@ static enum port_io raw_send(struct port *port, const void *buf, size_t len, siz
     }
     *out_n = (size_t)n;
     return PORT_OK;
+}
+
+static enum port_io raw_send(struct port *port, const void *buf, size_t len, size_t *out_n)
+{
+    return send_with(port, buf, len, 0, out_n);
+}
+
+static void raw_shutdown_write(struct port *port)
+{
+    /* ENOTCONN: the peer was faster and the next read says so. */
+    int ignored = shutdown(port->fd, SHUT_WR);
+
+    (void)ignored;
+}
+
+/* MSG_MORE keeps the bytes back until the end is there to go with them. */
+static enum port_io raw_send_last(struct port *port, const void *buf, size_t len, size_t *out_n)
+{
+    enum port_io io = send_with(port, buf, len, MSG_MORE, out_n);
+
+    if (io == PORT_OK && *out_n == len) {
+        raw_shutdown_write(port);
+    }
+    return io;
 }
 
 static enum port_io raw_splice_in(struct port *port, int pipe_fd, size_t len, size_t *out_n)
@@ -145,14 +169,6 @@ static enum port_io raw_splice_out(struct port *port, int pipe_fd, size_t len, s
     }
     *out_n = (size_t)n;
     return PORT_OK;
-}
-
-static void raw_shutdown_write(struct port *port)
-{
-    /* ENOTCONN: the peer was faster and the next read says so. */
-    int ignored = shutdown(port->fd, SHUT_WR);
-
-    (void)ignored;
 }
 
 /* At the end of the turn: until then the owner's callbacks may still look at its flags. */
@@ -187,6 +203,7 @@ static void raw_close(struct port *port, bool reset)
 static const struct port_ops raw_ops = {
     .recv = raw_recv,
     .send = raw_send,
+    .send_last = raw_send_last,
     .splice_in = raw_splice_in,
     .splice_out = raw_splice_out,
     .shutdown_write = raw_shutdown_write,

@@ -187,14 +187,15 @@ enum go step_answer(struct tunnel *t)
         return finish(t, true);
     while (t->out_sent < t->out_len) {
         size_t n = 0;
-        enum port_io io = port_send(t->client, t->out_bytes + t->out_sent, (size_t)(t->out_len - t->out_sent), &n);
+        enum port_io io = port_send_last(t->client, t->out_bytes + t->out_sent, (size_t)(t->out_len - t->out_sent), &n);
         if (io == PORT_AGAIN)
             return GO_WAIT;
         if (io != PORT_OK)
             return finish(t, true);
         t->out_sent = (uint16_t)(t->out_sent + n);
     }
-    port_shutdown_write(t->client);
+    if (t->out_len == 0)
+        port_shutdown_write(t->client);
     return tunnel_step(t, STEP_LINGER);
 }
 

@@ -63,6 +63,8 @@ struct span field_core(struct span name)
 bool field_reads_as(struct span name, const char *field)
 {
     struct span wanted = span_text(field);
+    if (name.len < wanted.len)
+        return false;
     name = field_core(name);
     if (name.len != wanted.len)
         return false;

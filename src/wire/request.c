@@ -26,26 +26,34 @@ static enum step bad(enum reason reason, enum reason *out)
     return STEP_BAD;
 }
 
-static enum step request_line_end(struct request_parser *p, struct span line, enum reason *out)
+/* What one call of request_feed() works with. */
+struct feeding {
+    struct span so_far;
+    const struct request_limits *limits;
+    struct request_line line; /* read in this call: its spans are of these bytes */
+    bool has_line;
+};
+
+static enum step request_line_end(struct request_parser *p, struct feeding *f, struct span line, enum reason *out)
 {
-    struct request_line facts;
-    enum reason reason = request_line_read(line, &facts);
+    enum reason reason = request_line_read(line, &f->line);
     if (reason != REASON_NONE)
         return bad(reason, out);
+    f->has_line = true;
     p->have_request_line = true;
     p->phase = PHASE_FIELD;
     return STEP_ON;
 }
 
 /* The LF of a line; `line` is the line without its CRLF. */
-static enum step line_end(struct request_parser *p, struct span line, enum reason *out)
+static enum step line_end(struct request_parser *p, struct feeding *f, struct span line, enum reason *out)
 {
     switch ((enum phase)p->phase) {
     case PHASE_START:
         return ++p->empty_lines > EMPTY_LINES_MAX ? bad(REASON_MALFORMED, out) : STEP_ON;
     case PHASE_TARGET:
     case PHASE_VERSION:
-        return request_line_end(p, line, out);
+        return request_line_end(p, f, line, out);
     case PHASE_FIELD:
         return STEP_HEAD_DONE;
     case PHASE_VALUE:
@@ -100,17 +108,16 @@ static enum step field_byte(struct request_parser *p, uint8_t c, const struct re
 
 /* Everything that can go wrong is found at the byte where it goes wrong: that makes the result the same for any split,
  * and bytes that are no HTTP at all do not wait for the end of a line. */
-static enum step step(struct request_parser *p, struct span so_far, uint32_t at, const struct request_limits *limits,
-                      enum reason *out)
+static enum step step(struct request_parser *p, struct feeding *f, uint32_t at, enum reason *out)
 {
-    uint8_t c = so_far.data[at];
+    uint8_t c = f->so_far.data[at];
     if (p->after_cr) {
         if (c != '\n')
             return bad(REASON_MALFORMED, out);
-        struct span line = span_make(so_far.data + p->line_start, at - 1 - p->line_start);
+        struct span line = span_make(f->so_far.data + p->line_start, at - 1 - p->line_start);
         p->after_cr = false;
         p->line_start = at + 1;
-        return line_end(p, line, out);
+        return line_end(p, f, line, out);
     }
     if (c == '\r') {
         p->after_cr = true;
@@ -118,34 +125,53 @@ static enum step step(struct request_parser *p, struct span so_far, uint32_t at,
     }
     if (c == '\n')
         return bad(REASON_MALFORMED, out);
-    return p->have_request_line ? field_byte(p, c, limits, out) : request_line_byte(p, c, at, limits, out);
+    return p->have_request_line ? field_byte(p, c, f->limits, out) : request_line_byte(p, c, at, f->limits, out);
 }
 
-/* Values are most of a head: their plain bytes need no state. */
-static uint32_t skip_value(const struct request_parser *p, struct span so_far, uint32_t at, size_t end)
+/* Most bytes of a head change nothing: they are passed over here, and step() sees the rest. */
+static uint32_t skip_plain(const struct request_parser *p, struct span so_far, uint32_t at, size_t end)
 {
-    if (p->phase == PHASE_VALUE && !p->after_cr)
-        while (at < end && field_is_value(so_far.data[at]))
+    const uint8_t *data = so_far.data;
+    if (p->after_cr)
+        return at;
+    switch ((enum phase)p->phase) {
+    case PHASE_VALUE:
+        while (at < end && field_is_value(data[at]))
             at++;
+        break;
+    case PHASE_NAME:
+    case PHASE_METHOD:
+        while (at < end && field_is_token(data[at]))
+            at++;
+        break;
+    case PHASE_VERSION:
+        while (at < end && data[at] > 0x20 && data[at] < 0x7f)
+            at++;
+        break;
+    case PHASE_START:
+    case PHASE_TARGET:
+    case PHASE_FIELD:
+        break;
+    }
     return at;
 }
 
-static enum step scan(struct request_parser *p, struct span so_far, const struct request_limits *limits,
-                      enum reason *out)
+static enum step scan(struct request_parser *p, struct feeding *f, enum reason *out)
 {
-    size_t end = so_far.len < limits->head_bytes ? so_far.len : limits->head_bytes;
+    struct span so_far = f->so_far;
+    size_t end = so_far.len < f->limits->head_bytes ? so_far.len : f->limits->head_bytes;
     while (p->scanned < end) {
-        p->scanned = skip_value(p, so_far, p->scanned, end);
+        p->scanned = skip_plain(p, so_far, p->scanned, end);
         if (p->scanned == end)
             break;
-        enum step result = step(p, so_far, p->scanned, limits, out);
+        enum step result = step(p, f, p->scanned, out);
         if (result == STEP_BAD)
             return result; /* `scanned` stays at the byte that was wrong */
         p->scanned++;
         if (result != STEP_ON)
             return result;
     }
-    return so_far.len > limits->head_bytes ? bad(REASON_HEAD, out) : STEP_ON;
+    return so_far.len > f->limits->head_bytes ? bad(REASON_HEAD, out) : STEP_ON;
 }
 
 /* Bytes of empty lines before the request line. */
@@ -156,7 +182,7 @@ static size_t request_line_start(const struct request_parser *p)
 
 static void copy_line(const struct request_line *line, struct request *out)
 {
-    memset(out, 0, sizeof *out);
+    memset(out, 0, offsetof(struct request, headers)); /* behind header_count there is nothing to clear */
     out->method = line->method;
     out->method_text = line->method_text;
     out->form = line->form;
@@ -190,19 +216,19 @@ static void fill_partial(const struct request_parser *p, struct span so_far, str
     copy_line(&line, out);
 }
 
-static enum feed finish(const struct request_parser *p, struct span so_far, struct request *out,
-                        enum reason *out_reason)
+static enum feed finish(const struct request_parser *p, struct feeding *f, struct request *out, enum reason *out_reason)
 {
-    struct request_line line;
-    struct span head = span_first(so_far, p->scanned);
-    struct span first = seen_line(p, so_far);
-    enum reason reason = request_line_read(first, &line);
-    ASSERT(reason == REASON_NONE); /* the same bytes were good a moment ago */
-    copy_line(&line, out);
+    struct span head = span_first(f->so_far, p->scanned);
+    struct span first = seen_line(p, f->so_far);
+    if (!f->has_line) {
+        enum reason again = request_line_read(first, &f->line);
+        ASSERT(again == REASON_NONE); /* the same bytes were good in an earlier call */
+    }
+    copy_line(&f->line, out);
     size_t fields = request_line_start(p) + first.len + 2;
-    reason = request_fields_read(span_make(head.data + fields, head.len - fields - 2), out);
+    enum reason reason = request_fields_read(span_make(head.data + fields, head.len - fields - 2), out);
     if (reason != REASON_NONE) {
-        copy_line(&line, out);
+        copy_line(&f->line, out);
         *out_reason = reason;
         return FEED_BAD;
     }
@@ -213,12 +239,13 @@ static enum feed finish(const struct request_parser *p, struct span so_far, stru
 enum feed request_feed(struct request_parser *parser, struct span so_far, const struct request_limits *limits,
                        struct request *out, enum reason *out_reason)
 {
+    struct feeding f = {.so_far = so_far, .limits = limits};
     ASSERT(limits->header_lines <= REQUEST_HEADERS_MAX);
-    switch (scan(parser, so_far, limits, out_reason)) {
+    switch (scan(parser, &f, out_reason)) {
     case STEP_ON:
         return FEED_MORE;
     case STEP_HEAD_DONE:
-        return finish(parser, so_far, out, out_reason);
+        return finish(parser, &f, out, out_reason);
     case STEP_BAD:
         break;
     }

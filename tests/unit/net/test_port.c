@@ -6,6 +6,8 @@
 #include "port_impl.h"
 
 #include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -97,6 +99,65 @@ static void test_edges(void **state)
     assert_true(f.port->writable);
     assert_int_equal(write(f.far, "again", 5), 5);
     UNTIL(f.loop, f.port->readable);
+    end(&f);
+}
+
+static uint32_t segments_sent(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof(info);
+
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+    return info.tcpi_segs_out;
+}
+
+/* The end rides in the last segment: one packet, where send and shutdown make two. */
+static void test_last_bytes_take_the_end_along(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char buffer[16];
+    size_t n = 0;
+
+    begin_tcp(&f);
+    uint32_t before = segments_sent(f.port->fd);
+    assert_int_equal(port_send_last(f.port, "goodbye", 7, &n), PORT_OK);
+    assert_int_equal(n, 7);
+    assert_int_equal(segments_sent(f.port->fd) - before, 1);
+    assert_int_equal(recv(f.far, buffer, sizeof(buffer), MSG_WAITALL), 7);
+    assert_memory_equal(buffer, "goodbye", 7);
+    assert_int_equal(recv(f.far, buffer, sizeof(buffer), 0), 0);
+    /* Only this direction: what the peer says still arrives. */
+    assert_int_equal(write(f.far, "hm", 2), 2);
+    UNTIL(f.loop, f.port->readable);
+    assert_int_equal(port_recv(f.port, buffer, sizeof(buffer), &n), PORT_OK);
+    assert_int_equal(n, 2);
+    end(&f);
+}
+
+static void test_last_bytes_into_a_full_socket(void **state)
+{
+    (void)state;
+    static char big[8 << 20];
+    struct fixture f;
+    size_t sent = 0, n = 0, got = 0;
+    ssize_t r = 1;
+
+    begin_tcp(&f);
+    assert_int_equal(port_send_last(f.port, big, sizeof(big), &n), PORT_OK);
+    assert_in_range(n, 1, sizeof(big) - 1); /* not all of it: the direction goes on */
+    sent = n;
+    while (r > 0 || got < sizeof(big)) {
+        r = recv(f.far, big, sizeof(big), MSG_DONTWAIT);
+        assert_true(r > 0 || (r == 0 && got == sizeof(big)) || errno == EAGAIN);
+        got += r > 0 ? (size_t)r : 0;
+        loop_turn(f.loop, r > 0 ? 0 : 1);
+        if (sent < sizeof(big) && f.port->writable && port_send_last(f.port, big, sizeof(big) - sent, &n) == PORT_OK) {
+            sent += n;
+        }
+    }
+    assert_int_equal(r, 0);
+    assert_int_equal(got, sizeof(big));
     end(&f);
 }
 
@@ -402,6 +463,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_last_bytes_take_the_end_along),
+        cmocka_unit_test(test_last_bytes_into_a_full_socket),
         cmocka_unit_test(test_full_read_stays_readable),
         cmocka_unit_test(test_end_behind_bytes),
         cmocka_unit_test(test_end_after_the_event),

@@ -35,6 +35,7 @@ struct tenant {
     struct budget tunnels;              /* attempts that passed the target stage and have not ended */
     struct budget credit;               /* bytes of audit credit */
     struct budget held;                 /* connections held for being above the rate */
+    struct budget turned_away;          /* connections above its share that are being told so */
     atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */
     atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */
     atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */

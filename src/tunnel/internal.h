@@ -126,6 +126,7 @@ struct tunnel {
     uint64_t http_up, http_down;                    /* bytes of plain HTTP in it */
     uint64_t metered_up, metered_down;              /* bytes of it that the session's meter has counted */
     struct tenant *client_tenant, *upstream_tenant; /* against whom the two sockets count */
+    struct tenant *turned_away;                     /* whose share was full when it came */
     uint64_t traffic_ms;                            /* when its traffic was last looked at */
     uint64_t traffic_recorded;                      /* bytes that the last record told of */
     uint64_t upstream_generation;                   /* of the book under which the upstream was last judged */

@@ -256,6 +256,8 @@ static void give_back(struct tunnel *t)
     tunnel_give_place(t);
     tunnel_uncount_socket(&t->client_tenant);
     tunnel_uncount_socket(&t->upstream_tenant);
+    if (t->turned_away != NULL)
+        budget_give(&t->turned_away->turned_away, 1);
     if (t->holds_held)
         budget_give(&t->who.tenant->held, 1);
 }

@@ -278,10 +278,10 @@ static enum room room_of_client(struct tunnel *t)
         reason == REASON_NONE ? policy_limits(who.policy) : hooks->limits(hooks->ctx, home->book, t->listener);
     if (tunnel_count_socket(t, &t->client_tenant, who.tenant, limits))
         return ROOM;
-    uint64_t share = tunnel_share(t, limits, home->o.process->descriptors_max);
-    budget_take(&who.tenant->descriptors, 1, 0); /* it is open, so it counts, until it was turned away */
-    t->client_tenant = who.tenant;
-    return budget_used(&who.tenant->descriptors) > share + TURNED_AWAY_MAX ? ROOM_FLOOD : ROOM_FULL;
+    if (!budget_take(&who.tenant->turned_away, 1, TURNED_AWAY_MAX))
+        return ROOM_FLOOD;
+    t->turned_away = who.tenant;
+    return ROOM_FULL;
 }
 
 void tunnels_accept(struct tunnels *home, const struct tunnel_listener *listener, const struct tunnel_client *client,

@@ -552,6 +552,7 @@ void lab_free(struct lab *lab)
     ASSERT(budget_used(&lab->tenant->tunnels) == 0);
     ASSERT(budget_used(&lab->tenant->credit) == 0);
     ASSERT(budget_used(&lab->tenant->held) == 0);
+    ASSERT(budget_used(&lab->tenant->turned_away) == 0);
     ASSERT(lab_lookups_pending(lab) == 0 && lab_dials_pending(lab) == 0);
     ASSERT(desk_credit_take(lab->desk, DESK_PAIR_BYTES));
     desk_credit_give(lab->desk, DESK_PAIR_BYTES);

@@ -6,7 +6,6 @@ import subprocess
 from .wait import wait_for
 
 FLOW_CLASSES = (4001, 4002)
-TRAFFIC = 6
 
 
 def dig(record, *path):
@@ -99,7 +98,7 @@ class Audit:
     def outcomes(self, **match):
         out = []
         for records in self.flows().values():
-            out += [r for r in records[1:] if r["activity_id"] != TRAFFIC and matches(r, match)]
+            out += [r for r in records[1:] if dig(r, "metadata", "event_code") != "traffic" and matches(r, match)]
         return out
 
     def events(self, name=None, **match):

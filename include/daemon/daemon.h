@@ -7,6 +7,7 @@
 #define DAEMON_DAEMON_H
 
 #include "net/resolver.h"
+#include "policy/config.h"
 #include "wire/ipaddr.h"
 
 #define DAEMON_LISTEN_MAX 64
@@ -45,6 +46,10 @@ struct daemon_options {
 /* Reads what a service manager says in the environment (systemd's LISTEN_FDS, NOTIFY_SOCKET, WATCHDOG_USEC): before it is
  * cleared. A listener whose address one of its sockets has takes that socket. */
 void supervisor_read_environment(void);
+
+/* Does a configuration fit together with the policies of its environments, which stand in their order? ERR_INVALID with
+ * findings: listeners whose environment does not exist, sources that two share. */
+MUST_CHECK enum err daemon_check_config(const struct config *config, struct policy *const *policies, struct diag *diag);
 
 /* Runs until drained. Gives the exit status: 0 drained and ended, 1 failed, 2, 3, 4 the audit log refused to start
  * (tampering, locked, rollback), 78 wrong configuration. */

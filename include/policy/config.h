@@ -77,6 +77,9 @@ MUST_CHECK enum err config_load(const char *path, bool strict, struct diag *diag
 /* The same from memory; `name` stands for the file. */
 MUST_CHECK enum err config_load_text(const char *name, struct span text, bool strict, struct diag *diag,
                                      struct config **out);
+/* Does this file say what a configuration says (listeners, environments), and not what an environment does? What is wrong
+ * with it is said by whoever loads it. */
+bool config_looks_like_one(const char *path);
 void config_free(struct config *config); /* made by config_load(); NULL is allowed */
 
 #endif

@@ -50,6 +50,16 @@ struct policy_above {
     uint64_t ceiling_limits; /* bit N: it sets the row N of the limits; the others of its limits mean nothing */
 };
 
+/* One of a policy's own tests, and how it went. */
+struct policy_tested {
+    const char *file;
+    uint32_t line;
+    struct span target, via, expect;
+    bool passes;
+    struct decision decision;
+};
+typedef void policy_tested_fn(void *arg, const struct policy_tested *tested);
+
 struct policy_sources {
     const char *path;                      /* the environment file */
     const char *egress_path;               /* a file that holds the egress block alone, or NULL */
@@ -60,6 +70,8 @@ struct policy_sources {
     const char *catalogue_path;            /* of package managers' hosts; NULL: the built-in one */
     const struct policy_change *changes;   /* what it would be with these lines in it */
     size_t change_count;
+    policy_tested_fn *tested; /* called for each of its tests; NULL: nothing */
+    void *tested_arg;
     bool unasked; /* its own tests and its ceiling are not asked, and there are no lints */
 };
 

@@ -2,41 +2,35 @@
 /* check: would this policy load, what does it open, and from which line. */
 #include "cli/verbs.h"
 
-#include "findings.h"
-#include "policy/policy.h"
+#include "check.h"
+#include "policy/config.h"
 
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_EGRESS = 1000, OPT_CATALOGUE, OPT_JSON, OPT_STRICT, OPT_QUIET };
-
-#define FILES_MAX 256
-#define JSON_CAP  (256u * 1024u) /* the findings of one file: at most DIAG_MAX, escaped */
-
-struct check {
-    const char *egress, *catalogue;
-    bool json, strict, quiet;
-    const char *files[FILES_MAX];
-    size_t file_count;
-};
+enum { OPT_EGRESS = 1000, OPT_CATALOGUE, OPT_JSON, OPT_STRICT, OPT_QUIET, OPT_TEST };
 
 static const struct argp_option options[] = {
     {"egress",                                 OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
     {"catalogue",                                  OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
     {"json", OPT_JSON, 0, 0, "one JSON object a file, one a line", 0},
     {"strict",                                        OPT_STRICT, 0, 0, "lints fail as well, and what the group may write is an error", 0},
-    {"quiet",OPT_QUIET, 0, 0, "the findings alone, without the effective policy", 0},
+    {"test",OPT_TEST, 0, 0, "each of the policy's own tests, without the effective policy", 0},
+    {"quiet",                                       OPT_QUIET, 0, 0, "the findings alone, without the effective policy", 0},
     {0                                      },
 };
 
 static const char doc[] =
-    "Loads each environment FILE as the proxy would, without running anything, and prints the effective policy with "
-    "the "
-    "line that every rule comes from, errors with their fix, and lints: what is legal and perhaps not meant."
+    "Loads each environment FILE, or gateway's configuration with all its environments, as the proxy would, without "
+    "running anything, and prints the effective policy with the line that every rule comes from, errors with their "
+    "fix, "
+    "and lints: what is legal and perhaps not meant. A policy's own tests are asked by every load; --test shows each."
     "\vExample:\n"
     "  sallyport check policies/invoice-env.yaml\n"
-    "  sallyport check --json --egress egress.yaml environment.yaml\n\n"
+    "  sallyport check --test policies/*-env.yaml\n"
+    "  sallyport check --json --egress egress.yaml environment.yaml\n"
+    "  sallyport check --strict /etc/sallyport/gateway.yaml\n\n"
     "Exit status: 0 every file would load, 1 one would not, 64 wrong usage.";
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -58,131 +52,100 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_QUIET:
         c->quiet = true;
         return 0;
+    case OPT_TEST:
+        c->tests = c->quiet = true;
+        return 0;
     case ARGP_KEY_ARG:
-        if (c->file_count == FILES_MAX)
-            argp_error(state, "more than %d files", FILES_MAX);
+        if (c->file_count == CHECK_FILES_MAX)
+            argp_error(state, "more than %d files", CHECK_FILES_MAX);
         c->files[c->file_count++] = arg;
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error(state, "name at least one environment file");
+        argp_error(state, "name at least one file");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-/* ---- for people ---- */
+/* ---- one environment ---- */
 
-static void print_rule(void *arg, const struct policy_line *line)
+struct results {
+    struct policy_tested *items;
+    size_t count;
+};
+
+/* The words belong to the load's own tree, which is gone when it ends. */
+static struct span keep(struct span text)
 {
-    const char **section = arg;
-    if (*section == NULL || strcmp(*section, line->section) != 0)
-        printf("  %s\n", line->section);
-    *section = line->section;
-    const struct rule *rule = &line->rule;
-    if (rule->file != NULL && rule->group.len > 0)
-        printf("    %-60s group %.*s, version %.*s, %s:%u\n", line->text, (int)rule->group.len,
-               (const char *)rule->group.data, (int)rule->version.len, (const char *)rule->version.data, rule->file,
-               rule->line);
-    else if (rule->file != NULL)
-        printf("    %-60s %s:%u\n", line->text, rule->file, rule->line);
-    else if (rule->group.len > 0)
-        printf("    %-60s group %.*s, version %.*s\n", line->text, (int)rule->group.len, (const char *)rule->group.data,
-               (int)rule->version.len, (const char *)rule->version.data);
-    else
-        printf("    %-60s built in\n", line->text);
-}
-
-static void report_text(const struct check *c, const char *file, const struct policy *policy, const struct diag *diag)
-{
-    if (policy == NULL)
-        printf("%s: would not load\n", file);
-    else
-        printf("%s: would load as environment '%.*s', policy %.16s…\n", file, (int)policy_name(policy).len,
-               (const char *)policy_name(policy).data, policy_id(policy));
-    if (policy != NULL && !c->quiet) {
-        const char *section = NULL;
-        policy_describe(policy, print_rule, &section);
-    }
-    findings_print(diag, stdout);
-}
-
-/* ---- for programs ---- */
-
-static void json_rule(void *arg, const struct policy_line *line)
-{
-    struct json *j = arg;
-    const struct rule *rule = &line->rule;
-    json_open(j, '{');
-    json_key_text(j, "section", line->section);
-    json_key_text(j, "text", line->text);
-    json_key_text(j, "rule", rule->id);
-    if (rule->file != NULL) {
-        json_key_text(j, "file", rule->file);
-        json_key_u64(j, "line", rule->line);
-    }
-    if (rule->group.len > 0)
-        json_key_span(j, "group", rule->group);
-    if (rule->version.len > 0)
-        json_key_span(j, "version", rule->version);
-    json_close(j, '}');
-    json_flush(j, stdout);
-}
-
-static void report_json(const struct check *c, const char *file, const struct policy *policy, const struct diag *diag)
-{
-    void *buffer = malloc(JSON_CAP);
-    if (buffer == NULL)
+    char *copy = strndup((const char *)text.data, text.len);
+    if (copy == NULL)
         abort();
-    struct outbuf out = outbuf_make(buffer, JSON_CAP);
-    struct json j = json_make(&out);
-    json_open(&j, '{');
-    json_key_text(&j, "file", file);
-    json_key_bool(&j, "loads", policy != NULL);
-    if (policy != NULL) {
-        json_key_span(&j, "environment", policy_name(policy));
-        json_key_text(&j, "policy_id", policy_id(policy));
-        json_key_bool(&j, "limited", policy_is_limited(policy));
-    }
-    json_key_u64(&j, "errors", diag->errors);
-    json_key_u64(&j, "lints", diag->lints);
-    json_key(&j, "findings");
-    json_open(&j, '[');
-    json_flush(&j, stdout);
-    findings_json(diag, &j);
-    json_close(&j, ']');
-    json_flush(&j, stdout);
-    if (policy != NULL && !c->quiet) {
-        json_key(&j, "rules");
-        json_open(&j, '[');
-        policy_describe(policy, json_rule, &j);
-        json_close(&j, ']');
-    }
-    json_close(&j, '}');
-    json_flush(&j, stdout);
-    putchar('\n');
-    free(buffer);
+    return span_text(copy);
 }
 
-/* ---- both ---- */
+static void take_test(void *arg, const struct policy_tested *tested)
+{
+    struct results *r = arg;
+    if (r->count == CHECK_TESTS_MAX)
+        return;
+    struct policy_tested *mine = &r->items[r->count++];
+    *mine = *tested;
+    mine->target = keep(tested->target);
+    mine->via = keep(tested->via);
+    mine->expect = keep(tested->expect);
+    mine->file = (const char *)keep(span_text(tested->file)).data;
+}
+
+static void forget_tests(struct results *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        free((void *)(uintptr_t)r->items[i].target.data);
+        free((void *)(uintptr_t)r->items[i].via.data);
+        free((void *)(uintptr_t)r->items[i].expect.data);
+        free((void *)(uintptr_t)r->items[i].file);
+    }
+    free(r->items);
+}
+
+bool check_environment(const struct check *c, const struct policy_sources *given, const char *file,
+                       const char *configuration, struct policy **out)
+{
+    struct policy_sources sources = *given;
+    struct results results = {.items = c->tests ? calloc(CHECK_TESTS_MAX, sizeof *results.items) : NULL};
+    struct diag diag;
+    diag_init(&diag);
+    if (results.items != NULL) {
+        sources.tested = take_test;
+        sources.tested_arg = &results;
+    }
+    enum err err = policy_load(&sources, &diag, out);
+    if (err != ERR_NONE && diag.errors == 0)
+        diag_add(&diag, SEVERITY_ERROR, "failed", file, 0, 0, "loading failed: %s", err_text(err));
+    check_say(c, &(struct check_report){
+                     .file = file,
+                     .configuration = configuration,
+                     .policy = *out,
+                     .diag = &diag,
+                     .loads = *out != NULL,
+                     .tests = results.items,
+                     .test_count = results.count,
+                 });
+    bool good = err == ERR_NONE && (!c->strict || diag.lints == 0);
+    forget_tests(&results);
+    diag_clear(&diag);
+    return good;
+}
 
 static bool check_file(const struct check *c, const char *file)
 {
     const struct policy_sources sources = {
         .path = file, .egress_path = c->egress, .strict_files = c->strict, .catalogue_path = c->catalogue};
-    struct diag diag;
+    if (c->egress == NULL && config_looks_like_one(file))
+        return check_config(c, file);
     struct policy *policy = NULL;
-    diag_init(&diag);
-    enum err err = policy_load(&sources, &diag, &policy);
-    if (err != ERR_NONE && diag.errors == 0)
-        diag_add(&diag, SEVERITY_ERROR, "failed", file, 0, 0, "loading failed: %s", err_text(err));
-    if (c->json)
-        report_json(c, file, policy, &diag);
-    else
-        report_text(c, file, policy, &diag);
-    bool good = err == ERR_NONE && (!c->strict || diag.lints == 0);
+    bool good = check_environment(c, &sources, file, NULL, &policy);
     policy_unref(policy);
-    diag_clear(&diag);
     return good;
 }
 

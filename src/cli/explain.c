@@ -2,6 +2,7 @@
 /* explain: one decision, the line that made it, and what would change it. */
 #include "cli/verbs.h"
 
+#include "explain_config.h"
 #include "explain_log.h"
 #include "explain_open.h"
 #include "findings.h"
@@ -14,6 +15,8 @@ enum {
     OPT_POLICY = 1000,
     OPT_EGRESS,
     OPT_CATALOGUE,
+    OPT_CONFIG,
+    OPT_ENVIRONMENT,
     OPT_VIA,
     OPT_METHOD,
     OPT_ADDRESS,
@@ -31,7 +34,7 @@ enum {
 #define OWN_MAX        16
 
 struct explain {
-    const char *policy_path, *egress_path, *catalogue_path, *host, *audit_dir;
+    const char *policy_path, *egress_path, *catalogue_path, *config_path, *environment, *host, *audit_dir;
     const struct catalogue *catalogue;
     const struct policy_sources *sources; /* of the policy that is asked */
     const char *request;                  /* the id of one that the log holds */
@@ -54,21 +57,23 @@ struct answer {
 };
 
 static const struct argp_option options[] = {
-    {"policy",                                                  OPT_POLICY, "FILE", 0, "environment file (required without --audit-dir)", 0},
-    {"egress",                                                   OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"catalogue",        OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
-    {"via",                                                         OPT_VIA, "DOOR", 0, "connect, http or socks5 (connect)", 0},
-    {"method",OPT_METHOD, "METHOD", 0, "method of a plain HTTP request (GET)", 0},
-    {"address",                                                        OPT_ADDRESS, "ADDR", 0, "what the name resolves to, may be repeated; nothing is resolved", 0},
-    {"sni",                                                        OPT_SNI, "NAME", 0, "the TLS hello names this host", 0},
-    {"no-sni",                                               OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
-    {"ech",                                                   OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
-    {"no-tls", OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
-    {"silent",                                                         OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
-    {"own",OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
-    {"audit-dir",                                                        OPT_AUDIT_DIR, "DIR", 0, "HOST is a request id: what this log says of it, asked again", 0},
-    {"json",                                                        OPT_JSON, 0, 0, "as one JSON object", 0},
-    {0                                                 },
+    {"policy",                                                    OPT_POLICY, "FILE", 0, "environment file (required without --audit-dir)", 0},
+    {"egress",                                                     OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
+    {"config",          OPT_CONFIG, "FILE", 0, "a gateway's configuration instead of an environment file", 0},
+    {"environment",                                                           OPT_ENVIRONMENT, "NAME", 0, "which of its environments", 0},
+    {"catalogue",OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
+    {"via",                                                          OPT_VIA, "DOOR", 0, "connect, http or socks5 (connect)", 0},
+    {"method",                                                          OPT_METHOD, "METHOD", 0, "method of a plain HTTP request (GET)", 0},
+    {"address",                                                    OPT_ADDRESS, "ADDR", 0, "what the name resolves to, may be repeated; nothing is resolved", 0},
+    {"sni",                                                     OPT_SNI, "NAME", 0, "the TLS hello names this host", 0},
+    {"no-sni", OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
+    {"ech",                                                           OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
+    {"no-tls",OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
+    {"silent",                                                          OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
+    {"own",                                                          OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
+    {"audit-dir",                                                 OPT_AUDIT_DIR, "DIR", 0, "HOST is a request id: what this log says of it, asked again", 0},
+    {"json",                                                     OPT_JSON, 0, 0, "as one JSON object", 0},
+    {0  },
 };
 
 static const char doc[] =
@@ -80,6 +85,7 @@ static const char doc[] =
     "  sallyport explain --policy policies/invoice-env.yaml pypi.org\n"
     "  sallyport explain --policy policies/invoice-env.yaml --address 10.20.3.7 mcp.internal.example.com:443\n"
     "  sallyport explain --policy policies/tightest.yaml --via http example.com:80\n"
+    "  sallyport explain --config policies/gateway.yaml --environment research www.example.org\n"
     "  sallyport explain --audit-dir audit 15e37af35ca1cf5ff5ef4fbcd7de3745\n\n"
     "Exit status: 0 allowed, 1 denied, 2 could not be decided, 64 wrong usage.";
 
@@ -166,8 +172,10 @@ static void check_use(const struct explain *e, struct argp_state *state)
 {
     if (e->host == NULL)
         argp_error(state, "name a HOST or HOST:PORT");
-    if (e->policy_path == NULL && e->audit_dir == NULL)
-        argp_error(state, "--policy FILE is required");
+    if (e->policy_path == NULL && e->audit_dir == NULL && e->config_path == NULL)
+        argp_error(state, "--policy FILE or --config FILE is required");
+    if (e->config_path != NULL && (e->policy_path != NULL || e->egress_path != NULL || e->catalogue_path != NULL))
+        argp_error(state, "with --config the policy and the catalogue are those that it names");
     if (e->has_sni && e->no_sni)
         argp_error(state, "--sni and --no-sni exclude each other");
 }
@@ -181,6 +189,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_EGRESS:
         e->egress_path = arg;
+        return 0;
+    case OPT_CONFIG:
+        e->config_path = arg;
+        return 0;
+    case OPT_ENVIRONMENT:
+        e->environment = arg;
         return 0;
     case OPT_CATALOGUE:
         e->catalogue_path = arg;
@@ -465,6 +479,7 @@ int verb_explain(int argc, char **argv)
     struct logged logged;
     struct logged_texts texts = {0};
     struct policy_sources sources;
+    struct config *config = NULL;
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &e);
     struct diag diag;
@@ -473,7 +488,10 @@ int verb_explain(int argc, char **argv)
     diag_init(&diag);
     enum err err = e.audit_dir != NULL ? open_logged(&e, &logged, &diag, &texts, &policy) : ERR_NONE;
     complete(&e);
-    if (err == ERR_NONE && policy == NULL) {
+    if (err == ERR_NONE && policy == NULL && e.config_path != NULL) {
+        err = explain_config(e.config_path, e.environment, &diag, &config, &e.sources, &policy);
+        e.catalogue_path = config != NULL ? config->catalogue_path : NULL;
+    } else if (err == ERR_NONE && policy == NULL) {
         sources = (struct policy_sources){
             .path = e.policy_path, .egress_path = e.egress_path, .catalogue_path = e.catalogue_path};
         e.sources = &sources;
@@ -490,6 +508,7 @@ int verb_explain(int argc, char **argv)
     policy_unref(policy);
     catalogue_free(catalogue);
     logged_texts_free(&texts);
+    config_free(config);
     diag_clear(&diag);
     return status;
 }

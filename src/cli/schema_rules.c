@@ -45,6 +45,9 @@
 #define NAT64 "^(?!f)" IPV6 "/(32|40|48|56|64|96)$"
 #define URL   "^[Hh][Tt][Tt][Pp][Ss]?://(?![^/?#]*@)(?![^/?#]*:0*([/?#]|$))[^/?#]+([/?#].*)?$"
 
+#define PORT    "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+#define ADDRESS "(" IPV4 "|\\[" IPV6 "\\])"
+
 static const struct {
     const char *path, *pattern;
 } by_path[] = {
@@ -59,6 +62,10 @@ static const struct {
     {"egress.denial_hint",              "^[ -~]{1,256}$"                                       },
     {"egress.observe_until",            "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"},
     {"environments[].sources",          PREFIX                                                 },
+    {"listeners[].listen",              "^(unix:.+|" ADDRESS ":(0|" PORT "))$"                 },
+    {"listeners[].mode",                "^0?6[0246][0246]$"                                    },
+    {"dns",                             "^" ADDRESS ":" PORT "$"                               },
+    {"admin",                           "^unix:.+$"                                            },
     {"drain",                           SCHEMA_DURATION                                        },
     {"audit.unsigned_limit",            SCHEMA_DURATION                                        },
     {"audit.traffic_interval",          SCHEMA_DURATION                                        },
@@ -188,11 +195,43 @@ void schema_rules_environment(json_t *schema)
         abort();
 }
 
-/* An entry of the environments says its environment once, in a file or here. */
+static json_t *both(const char *one, const char *other)
+{
+    return must(json_pack("{s:[s, s]}", "required", one, other));
+}
+
+/* An entry of the environments says its environment once, in a file or here, and its egress block likewise. */
+static json_t *one_environment(void)
+{
+    json_t *once = must(json_pack("{s:[{s:[s]}, {s:[s]}]}", "oneOf", "required", "file", "required", "environment"));
+    json_t *block = must(json_pack("{s:o}", "not", both("egress_file", "egress")));
+    return must(json_pack("{s:{s:[o, o]}}", "items", "allOf", once, block));
+}
+
+/* Permissions belong to Unix sockets, source addresses to the others. */
+static json_t *one_listener(void)
+{
+    json_t *owned = must(json_pack("{s:[{s:[s]}, {s:[s]}, {s:[s]}]}", "anyOf", "required", "mode", "required", "owner",
+                                   "required", "group"));
+    json_t *is_unix = must(json_pack("{s:{s:{s:s}}}", "properties", "listen", "pattern", "^unix:"));
+    json_t *is_other = must(json_pack("{s:{s:{s:{s:s}}}}", "properties", "listen", "not", "pattern", "^unix:"));
+    json_t *permissions = must(json_pack("{s:o, s:o}", "if", owned, "then", is_unix));
+    json_t *sources = must(json_pack("{s:{s:[s]}, s:o}", "if", "required", "by", "then", is_other));
+    json_t *choice = must(json_pack("{s:o}", "not", both("by", "environment")));
+    return must(json_pack("{s:{s:[o, o, o]}}", "items", "allOf", permissions, sources, choice));
+}
+
+/* What stands in the two blocks has the schema of an environment. */
+static json_t *ceiling(void)
+{
+    return must(json_pack("{s:s, s:[s], s:{s:{}, s:{}}, s:b}", "type", "object", "required", "networking", "properties",
+                          "networking", "egress", "additionalProperties", 0));
+}
+
 void schema_rules_config(json_t *schema)
 {
-    json_t *one = must(json_pack("{s:[{s:[s]}, {s:[s]}]}", "oneOf", "required", "file", "required", "environment"));
-    json_t *rule = at("environments", false, must(json_pack("{s:o}", "items", one)));
-    if (json_object_set_new(schema, "allOf", must(json_pack("[o]", rule))) != 0)
+    json_t *rules = must(json_pack("[o, o, o]", at("environments", false, one_environment()),
+                                   at("listeners", false, one_listener()), at("ceiling", false, ceiling())));
+    if (json_object_set_new(schema, "allOf", rules) != 0)
         abort();
 }

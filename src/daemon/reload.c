@@ -132,32 +132,6 @@ static void load_one(struct daemon *daemon, struct load *load, const struct conf
     diag_clear(&diag);
 }
 
-static bool clash(struct policy *a, struct policy *b)
-{
-    struct policy *const pair[] = {a, b};
-    struct book *book = NULL;
-    enum err err = book_make(pair, 2, 1, &book);
-    book_unref(book);
-    return err == ERR_EXISTS;
-}
-
-static void say_clash(struct diag *diag, const struct config *config, struct policy *const *policies)
-{
-    for (size_t i = 0; i < config->environment_count; i++) {
-        for (size_t j = 0; j < i; j++) {
-            if (!clash(policies[i], policies[j]))
-                continue;
-            struct span a = policy_name(policies[j]), b = policy_name(policies[i]);
-            struct finding *f = diag_add(
-                diag, SEVERITY_ERROR, "duplicate", config->file, config->environments[i].line,
-                config->environments[i].column, "the environments '%.*s' (line %u) and '%.*s' share a name or an id",
-                (int)a.len, (const char *)a.data, config->environments[j].line, (int)b.len, (const char *)b.data);
-            diag_fix(f, "each environment has a name and environment_ids of its own");
-            return;
-        }
-    }
-}
-
 static enum err compose(struct daemon *daemon, struct load *load, struct policy *const *policies)
 {
     struct diag diag;
@@ -165,7 +139,7 @@ static enum err compose(struct daemon *daemon, struct load *load, struct policy 
     struct book *book = NULL;
     enum err err = book_make(policies, load->config->environment_count, daemon->generation + 1, &book);
     if (err == ERR_EXISTS)
-        say_clash(&diag, load->config, policies);
+        load_say_clash(&diag, load->config, policies);
     if (err == ERR_NONE)
         err = identity_prepare(daemon->identity, daemon->config, load->config, book, &diag);
     say_findings(load, &diag);

@@ -29,6 +29,9 @@ void load_apply(struct daemon *daemon, struct load *load);
 /* Says that it is refused. */
 void load_refuse(struct daemon *daemon, const struct load *load);
 
+/* config_check.c: two environments that share a name or an id. */
+void load_say_clash(struct diag *diag, const struct config *config, struct policy *const *policies);
+
 /* ---- reload_record.c ---- */
 /* What is new in it, compared with `before` (NULL: everything). */
 void load_record(struct daemon *daemon, const struct load *load, const struct book *before);

@@ -193,6 +193,24 @@ enum err config_load(const char *path, bool strict, struct diag *diag, struct co
     return err;
 }
 
+bool config_looks_like_one(const char *path)
+{
+    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX};
+    struct file_bytes bytes = {0};
+    struct arena trees = {0};
+    struct node *root = NULL;
+    struct diag diag;
+    diag_init(&diag);
+    enum err err = file_read(path, &rules, &diag, NULL, 0, 0, &bytes);
+    if (err == ERR_NONE)
+        err = yaml_read(&trees, path, span_make(bytes.data, bytes.len), 1, &diag, &root);
+    bool is = root != NULL && (node_get(root, "listeners") != NULL || node_get(root, "environments") != NULL);
+    arena_clear(&trees);
+    free(bytes.data);
+    diag_clear(&diag);
+    return is;
+}
+
 void config_free(struct config *config)
 {
     if (config == NULL || config->memory == NULL)

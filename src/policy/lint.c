@@ -219,4 +219,5 @@ void load_lints(struct loader *l)
     lint_receivers(l);
     lint_groups(l);
     lint_control_plane(l);
+    load_lint_keys(l);
 }

@@ -28,6 +28,22 @@ static void ask(const struct loader *l, const struct node *test, struct span tex
     policy_ask_target(l->policy, &question, out);
 }
 
+static void tell(const struct loader *l, const struct node *test, bool passes, const struct decision *decision)
+{
+    const struct node *via = node_get(test, "via");
+    const struct policy_tested tested = {
+        .file = l->egress_file,
+        .line = test->line,
+        .target = node_get(test, "target")->text,
+        .via = via != NULL ? via->text : span_text("connect"),
+        .expect = node_get(test, "expect")->text,
+        .passes = passes,
+        .decision = *decision,
+    };
+    if (l->given->tested != NULL)
+        l->given->tested(l->given->tested_arg, &tested);
+}
+
 static void run(struct loader *l, const struct node *test)
 {
     struct node *target = node_get(test, "target");
@@ -44,7 +60,9 @@ static void run(struct loader *l, const struct node *test)
     struct decision decision;
     ask(l, test, target->text, &decision);
     bool allowed = decision.verdict == VERDICT_ALLOW;
-    if (allowed == span_is(expect->text, "allow") && (wanted == REASON_NONE || wanted == decision.reason))
+    bool passes = allowed == span_is(expect->text, "allow") && (wanted == REASON_NONE || wanted == decision.reason);
+    tell(l, test, passes, &decision);
+    if (passes)
         return;
     struct rule rule;
     policy_rule(l->policy, decision.rule, &rule);

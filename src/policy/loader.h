@@ -88,13 +88,14 @@ void load_endpoint(struct loader *l, struct node *url, const char *file); /* loa
 void load_packages(struct loader *l);                                     /* load_packages.c */
 /* catalogue.c: from memory; `file` NULL: the built-in one */
 MUST_CHECK enum err catalogue_text(const char *file, struct span text, struct diag *diag, struct catalogue **out);
-void load_lists(struct loader *l);    /* load_lists.c: list files */
-void load_patterns(struct loader *l); /* load_patterns.c */
-void load_rules(struct loader *l);    /* load_rules.c: ports, methods, TLS, addresses */
-void load_rest(struct loader *l);     /* load_rest.c: limits, hint, ids, mode */
-void load_tests(struct loader *l);    /* load_tests.c: runs them */
-void load_lints(struct loader *l);    /* lint.c */
-void load_ceiling(struct loader *l);  /* ceiling.c: holds it against what stands above */
+void load_lists(struct loader *l);     /* load_lists.c: list files */
+void load_patterns(struct loader *l);  /* load_patterns.c */
+void load_rules(struct loader *l);     /* load_rules.c: ports, methods, TLS, addresses */
+void load_rest(struct loader *l);      /* load_rest.c: limits, hint, ids, mode */
+void load_tests(struct loader *l);     /* load_tests.c: runs them */
+void load_lints(struct loader *l);     /* lint.c */
+void load_lint_keys(struct loader *l); /* lint_keys.c */
+void load_ceiling(struct loader *l);   /* ceiling.c: holds it against what stands above */
 
 /* load_rules.c, for host entries */
 struct ports load_ports(struct loader *l, const struct node *list);

@@ -46,6 +46,19 @@ ASKED = [
 ]
 
 
+# (environment of the gateway, options of explain, target, exit, reason)
+GATEWAY = ROOT / "policies" / "gateway.yaml"
+ASKED_THERE = [
+    ("research", [], "www.example.org:443", 0, "allowed"),
+    ("research", [], "intranet.example.org:443", 1, "host_denied"),
+    ("research", [], "metadata.example.org:443", 1, "host_denied"),
+    ("research", [], "www.example.com:443", 1, "host_not_allowed"),
+    ("python-dev", [], "pypi.org:443", 0, "allowed"),
+    ("python-dev", [], "www.example.org:443", 1, "host_not_allowed"),
+    ("agent-mcp", ["--address", "127.0.0.1", "--via", "http"], "notes.internal.example.com:8765", 0, "allowed"),
+]
+
+
 def run(*words):
     if not PROGRAM:
         pytest.skip("SALLYPORT does not name the program")
@@ -89,3 +102,35 @@ def test_answers(row):
     name, options, target, code, reason = row
     done = run("explain", "--json", "--policy", str(EXAMPLES[name]), *options, "--", target)
     assert (done.returncode, json.loads(done.stdout)["reason"]) == (code, reason), done.stdout
+
+
+def test_the_gateway_teaches_and_loads():
+    lines = GATEWAY.read_text("utf-8").splitlines()
+    assert lines[0].startswith("# yaml-language-server: $schema=") and sum("#" in line for line in lines) >= 15
+    done = run("check", "--json", "--quiet", "--test", str(GATEWAY))
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and told[-1]["environments_that_load"] == 3, told
+    assert {one["environment"] for one in told[:-1]} == {row[0] for row in ASKED_THERE}
+    assert all(one["tests"] and all(t["passes"] for t in one["tests"]) for one in told[:-1])
+
+
+@pytest.mark.parametrize("row", ASKED_THERE, ids=lambda row: f"{row[0]}-{row[2]}-{row[4]}")
+def test_the_gateway_answers(row):
+    name, options, target, code, reason = row
+    done = run("explain", "--json", "--config", str(GATEWAY), "--environment", name, *options, "--", target)
+    assert (done.returncode, json.loads(done.stdout)["reason"]) == (code, reason), done.stdout
+    assert run("explain", "--config", str(GATEWAY), "--environment", "no-such", target).returncode == 2
+
+
+def test_the_ceiling_of_the_gateway_holds(tmp_path):
+    """The same file with one host more than the ceiling has: it is not loaded, and both lines are named."""
+    text = GATEWAY.read_text("utf-8").replace('allowed_hosts: ["*.example.org"]\n      egress',
+                                              'allowed_hosts: ["*.example.org", one.example.net]\n      egress')
+    for name in ("python-dev.yaml", "agent-mcp.yaml"):
+        (tmp_path / name).write_text((ROOT / "policies" / name).read_text("utf-8"))
+    path = tmp_path / "gateway.yaml"
+    path.write_text(text)
+    done = run("check", "--json", "--quiet", str(path))
+    found = [f for line in done.stdout.splitlines() for f in json.loads(line)["findings"] if f["code"] == "ceiling"]
+    assert done.returncode == 1 and found and "one.example.net" in found[0]["message"]
+    assert f"the ceiling in {path}:" in found[0]["message"]

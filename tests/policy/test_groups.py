@@ -129,6 +129,16 @@ def test_the_catalogue_is_part_of_the_id(own, policy):
     assert explain(path, policy, "a.test:443")["policy_id"] == explain(None, policy, "a.test:443")["policy_id"]
 
 
+def test_configuration_names_it(own, policy, tmp_path):
+    own()
+    (tmp_path / "gateway.yaml").write_text(
+        "catalogue: catalogue.yaml\nlisteners: [{listen: 127.0.0.1:0}]\nenvironments: [{file: e.yaml}]\n")
+    done = run("check", "--json", tmp_path / "gateway.yaml")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, told
+    assert "package_managers.ours[1]" in {rule["rule"] for one in told for rule in one.get("rules", [])}
+
+
 BAD = [
     ("groups: {}\n", 1, 1, "missing_key"),
     ("version: v\n", 1, 1, "missing_key"),

@@ -68,10 +68,11 @@ static void test_lints(void **state)
     lints(LIMITED(", allowed_hosts: [api.anthropic.com]"), "receiver:3");
     lints("name: e\nconfig: {type: self_hosted, networking: {type: limited}}\n", "control_plane:2");
     lints("name: e\nconfig: {type: self_hosted, networking: {type: unrestricted}}\n", "");
-    lints(LIMITED("") "egress:\n  hosts: [{host: \"*.github.io\", accept_shared_suffix: true}]\n", "receiver:5");
+    lints(LIMITED("") "egress:\n  hosts: [{host: \"*.github.io\", accept_shared_suffix: true}]\n",
+          "receiver:5 shared_suffix:5");
     lints(LIMITED(", allowed_hosts: [\"*.github.io\"]") "egress:\n  hosts: [{host: \"*.GitHub.io\", "
                                                         "accept_shared_suffix: true}]\n",
-          "receiver:3 receiver:5");
+          "receiver:3 receiver:5 shared_suffix:5");
     lints(LIMITED(", allowed_hosts: [\"https://a.test\"]") "egress: {accept_url_entries: true}\n", "url_entry:3");
     lints(LIMITED("") "egress: {hosts: [{host: a.test, ports: [22, 443]}]}\n", "blocked_port:4");
     lints(
@@ -91,6 +92,13 @@ static void test_lints(void **state)
     lints(LIMITED(", allowed_hosts: [a.test, b.test]") "egress: {denied_hosts: [\"*.test.test\", a.test]}\n",
           "denied:3");
     lints("name: e\nconfig: {networking: {type: unrestricted}}\negress: {hosts: [{host: localhost}]}\n", "denied:3");
+    lints(LIMITED("") "egress: {package_managers: {mode: read_only}}\n", "unused_key:4");
+    lints(LIMITED(", allowed_hosts: [a.test]") "egress: {accept_url_entries: true}\n", "unused_key:4");
+    lints(LIMITED(", allowed_hosts: [\"*.a.test\"]") "egress: {private_networks: [10.0.0.0/8]}\n", "unused_key:4");
+    lints(LIMITED(", allowed_hosts: [a.test]") "egress: {ports: {http: []}, methods: [GET]}\n", "unused_key:4");
+    lints(LIMITED("") "egress: {hosts: [{host: a.test, ports: []}]}\n", "unused_key:4");
+    lints(LIMITED("") "egress: {hosts: [{host: a.test, accept_shared_suffix: true}]}\n", "unused_key:4");
+    lints(LIMITED("") "egress: {host_patterns: {allow: ['.*', '[a-z]+[.]a[.]test']}}\n", "wide_pattern:4");
     lints("---\nname: e\r\nconfig: {networking: {type: limited}}\r\n...\n", "");
 }
 

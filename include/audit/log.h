@@ -22,6 +22,12 @@ struct audit_log_options {
     uint64_t reserve_bytes; /* ballast and room kept free; 0: 16 MiB */
     /* For how long records are taken while nothing can be signed; then the gate closes. 0: 10 s */
     uint64_t unsigned_max_ms;
+    /* How often the last number of each environment is listed. 0: each hour */
+    uint64_t manifest_ms;
+    /* Facts for heartbeats and for log_stopped: what the program counted. At most `max`; keys are literals. Writer thread,
+     * or main's while the log stops; NULL: none. */
+    size_t (*totals)(void *arg, struct event_fact *out, size_t max);
+    void *totals_arg;
     /* The door of one environment, that is shut alone when the disk fills up and it wrote more than its share. Writer
      * thread; NULL: it has none. */
     struct env_gate *(*env_gate)(void *arg, struct span name);

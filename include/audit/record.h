@@ -98,6 +98,7 @@ struct record_flow {
     X(GATE_OPENED, 1008, 9, "gate_opened")                                                                             \
     X(HEARTBEAT, 1008, 99, "heartbeat")                                                                                \
     X(CLOCK_STEP, 1008, 99, "clock_step")                                                                              \
+    X(ENV_MANIFEST, 1008, 99, "env_manifest")                                                                          \
     X(DISK_WATERMARK, 1008, 99, "disk_watermark")                                                                      \
     X(OPEN_FLOWS, 1008, 99, "open_flows")                                                                              \
     X(LIMIT_WARNING, 1008, 99, "limit_warning")                                                                        \

@@ -56,8 +56,10 @@ void batch_add(struct audit_log *log, const struct sealed *sealed)
     size_t len = leaf_format(&log->leaf, sealed, place, at + 2);
     at[0] = (uint8_t)(len >> 8);
     at[1] = (uint8_t)len;
-    if (env != NULL)
+    if (env != NULL) {
         env->pending += 2 + len;
+        env->index = place.index;
+    }
     b->len += 2 + len;
     b->count++;
     b->urgent |= sealed->urgency == RECORD_URGENT;

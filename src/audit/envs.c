@@ -89,6 +89,14 @@ struct env *envs_next(const struct envs *e, size_t *bucket, const struct env *at
     return NULL;
 }
 
+size_t envs_used(const struct envs *e)
+{
+    size_t used = 0, bucket = 0;
+    for (const struct env *env = envs_next(e, &bucket, NULL); env != NULL; env = envs_next(e, &bucket, env))
+        used += env->settled > 0;
+    return used;
+}
+
 uint64_t envs_hour(const struct env *env)
 {
     uint64_t bytes = 0;
@@ -115,9 +123,11 @@ static void end(struct envs *e, bool keep)
         env->is_touched = false;
         if (keep) {
             env->settled = env->last;
+            env->settled_index = env->index;
             env->hour[e->slice % ENVS_HOUR_SLICES] += env->pending;
         } else {
             env->last = env->settled;
+            env->index = env->settled_index;
         }
         env->pending = 0;
     }

@@ -20,6 +20,7 @@ struct env {
     struct env *touched; /* numbered in the batch that is written */
     bool is_touched;
     uint64_t settled, last;
+    uint64_t settled_index, index;   /* the entries that have these numbers */
     uint64_t pending;                /* bytes of the batch that is written */
     uint64_t hour[ENVS_HOUR_SLICES]; /* bytes of the last hour, five minutes each */
     struct env_gate *gate;           /* asked for when it is needed first */
@@ -42,6 +43,8 @@ struct env *envs_find(struct envs *e, struct span name);
 uint64_t envs_number(struct envs *e, struct env *env);
 /* One after the other, in no order; `bucket` begins at 0. */
 struct env *envs_next(const struct envs *e, size_t *bucket, const struct env *at);
+/* Environments that have a number. */
+size_t envs_used(const struct envs *e);
 /* Bytes of entries in the last hour; what is older is forgotten by the turn, which is told the time. */
 uint64_t envs_hour(const struct env *env);
 void envs_hour_turn(struct envs *e, uint64_t now_s);

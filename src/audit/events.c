@@ -120,6 +120,14 @@ enum err events_started(struct audit_log *log)
     return err;
 }
 
+/* What the program counted, beside what the log holds of it. */
+static void add_totals(struct audit_log *log, struct record_event *event)
+{
+    if (log->totals != NULL)
+        event->fact_count +=
+            log->totals(log->totals_arg, event->facts + event->fact_count, EVENT_FACTS_MAX - event->fact_count);
+}
+
 void events_stopped(struct audit_log *log)
 {
     struct record_event event = {
@@ -128,6 +136,7 @@ void events_stopped(struct audit_log *log)
         .fact_count = 1,
         .facts = {number("size_before", log->tree.size)},
     };
+    add_totals(log, &event);
     batch_add_event(log, &event);
 }
 
@@ -143,6 +152,7 @@ void events_heartbeat(struct audit_log *log)
                   number("refused", atomic_load_explicit(&log->refused, memory_order_relaxed))},
     };
     remote_facts(log, &event);
+    add_totals(log, &event);
     batch_add_event(log, &event);
     log->last_heartbeat_ns = clock_mono_ns();
 }

@@ -59,6 +59,8 @@ bool leaf_scan(struct span leaf, struct leaf_facts *out);
 
 /* The text of `"key":"…"` in `json`, still escaped; empty if there is none. */
 struct span leaf_text(struct span json, const char *key);
+/* The number under "key"; 0 if there is none. */
+uint64_t leaf_number(struct span json, const char *key);
 
 /* ---- shared by leaf.c and leaf_flow.c, leaf_event.c ---- */
 

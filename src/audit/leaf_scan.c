@@ -154,6 +154,24 @@ bool leaf_scan(struct span leaf, struct leaf_facts *out)
     return !s.failed && leaf.data[leaf.len - 1] == '}';
 }
 
+uint64_t leaf_number(struct span json, const char *key)
+{
+    size_t len = strlen(key);
+    const uint8_t *at = json.data, *end = json.data + json.len;
+    while (at < end) {
+        const uint8_t *found = memmem(at, (size_t)(end - at), key, len);
+        if (found == NULL)
+            break;
+        struct scanner s = {.at = found + len, .end = end};
+        if (found > json.data && found[-1] == '"' && has(&s, "\":")) {
+            uint64_t value = number(&s);
+            return s.failed ? 0 : value;
+        }
+        at = found + 1;
+    }
+    return 0;
+}
+
 struct span leaf_text(struct span json, const char *key)
 {
     size_t len = strlen(key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ledger.h"
 
+#include "manifest.h"
 #include "open_flows.h"
 
 void ledger_init(struct ledger *l)
@@ -15,6 +16,26 @@ void ledger_free(struct ledger *l)
     flows_free(&l->open);
 }
 
+/* What a manifest says of an environment is what the entries before it say, and it leaves none out. */
+static enum ledger_finding manifest_entry(struct ledger *l, const struct leaf_facts *facts)
+{
+    struct span list = leaf_text(facts->unmapped, MANIFEST_KEY);
+    struct manifest_row row;
+    bool bad = false, wrong = false;
+    uint64_t part = leaf_number(facts->unmapped, "part"), parts = leaf_number(facts->unmapped, "parts");
+    if (part == 1)
+        l->listed = 0;
+    while (manifest_next(&list, &row, &bad)) {
+        const struct env *env = envs_find(&l->envs, row.name);
+        if (env == NULL)
+            return LEDGER_NO_MEMORY;
+        wrong |= env->settled != row.env_seq || env->settled_index != row.index;
+        l->listed++;
+    }
+    bool all = part < parts || l->listed == envs_used(&l->envs);
+    return (wrong || bad || !all) && !l->partial ? LEDGER_MANIFEST : LEDGER_FINE;
+}
+
 static enum ledger_finding event_entry(struct ledger *l, const struct leaf_facts *facts)
 {
     l->stopped = facts->event == EVENT_LOG_STOPPED;
@@ -26,7 +47,7 @@ static enum ledger_finding event_entry(struct ledger *l, const struct leaf_facts
         while (open_flows_next(&rest, id))
             l->lost += flows_take(&l->open, id);
     }
-    return LEDGER_FINE;
+    return facts->event == EVENT_ENV_MANIFEST ? manifest_entry(l, facts) : LEDGER_FINE;
 }
 
 static enum ledger_finding flow_entry(struct ledger *l, uint64_t index, const struct leaf_facts *facts)
@@ -58,6 +79,7 @@ enum ledger_finding ledger_entry(struct ledger *l, uint64_t index, struct span l
         if (out_facts->env_seq != env->last + 1 && !(l->partial && env->last == 0))
             numbers = LEDGER_GAP;
         env->last = env->settled = out_facts->env_seq;
+        env->index = env->settled_index = index;
     }
     enum ledger_finding rest =
         out_facts->kind == LEAF_EVENT ? event_entry(l, out_facts) : flow_entry(l, index, out_facts);

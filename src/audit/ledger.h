@@ -15,12 +15,14 @@ enum ledger_finding {
     LEDGER_MALFORMED,  /* not a leaf of this log, or its sequence is not its index */
     LEDGER_GAP,        /* the number of its environment is not the next one */
     LEDGER_NO_ATTEMPT, /* an outcome or traffic whose attempt is not open */
+    LEDGER_MANIFEST,   /* an env_manifest that says something else than the entries before it */
     LEDGER_NO_MEMORY,
 };
 
 struct ledger {
     struct envs envs;
     struct flows open;
+    uint64_t listed;                   /* environments that the manifest under way has named */
     uint32_t sessions;                 /* log_started entries so far */
     bool partial;                      /* entries before the first are unknown: no finding about what began there */
     bool stopped;                      /* the last entry is log_stopped */

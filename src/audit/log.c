@@ -23,6 +23,9 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     log->on_signer_lost = options->on_signer_lost;
     log->on_signer_lost_arg = options->on_signer_lost_arg;
     log->on_thread = options->on_thread;
+    log->manifest_every_ns = options->manifest_ms != 0 ? options->manifest_ms * NS_PER_MS : 3600 * (uint64_t)NS_PER_S;
+    log->totals = options->totals;
+    log->totals_arg = options->totals_arg;
     log->env_gate = options->env_gate;
     log->env_gate_arg = options->env_gate_arg;
     log->unsigned_max_ns = options->unsigned_max_ms != 0 ? options->unsigned_max_ms * NS_PER_MS : UNSIGNED_MAX_NS;
@@ -107,7 +110,7 @@ enum err audit_log_start(struct audit_log *log)
 {
     ASSERT(!log->running);
     uint64_t now = clock_mono_ns();
-    log->window_ns = log->last_heartbeat_ns = now;
+    log->window_ns = log->last_heartbeat_ns = log->manifest_ns = now;
     if (log->wall_minus_mono_ns == 0)
         log->wall_minus_mono_ns = clock_wall_ns() - (int64_t)now;
     enum err err = events_started(log);

@@ -116,7 +116,9 @@ struct audit_log {
     void *env_gate_arg;
     unsigned mark; /* of watermark.c: how many of them the disk has passed */
 
-    uint64_t room_checked_ns, marked_ns;
+    size_t (*totals)(void *arg, struct event_fact *out, size_t max);
+    void *totals_arg;
+    uint64_t room_checked_ns, marked_ns, manifest_ns, manifest_every_ns;
     uint64_t last_commit_ns, window_ns, window_count, rate;
     uint32_t last_commit_count;
     uint64_t last_checkpoint_ns, unsigned_since_ns, last_heartbeat_ns;
@@ -160,6 +162,9 @@ enum trouble batch_trouble(const struct audit_log *log);
 
 /* checkpoint.c */
 MUST_CHECK enum err checkpoint_write(struct audit_log *log);
+
+/* manifest.c: with nothing in hand */
+MUST_CHECK enum err manifest_write(struct audit_log *log);
 
 /* watermark.c: once a second, between batches */
 void watermark_look(struct audit_log *log, uint64_t now);

@@ -100,6 +100,9 @@ bool verify_entry(void *arg, uint64_t index, struct span leaf)
             verify_finding(r, VERIFY_INCOMPLETE, "entry %llu: an outcome or traffic without an attempt that is open",
                            at);
         break;
+    case LEDGER_MANIFEST:
+        verify_finding(r, VERIFY_TAMPERED, "entry %llu: the manifest is not what the entries before it say", at);
+        break;
     case LEDGER_MALFORMED:
         r->has_first_bad = true;
         r->first_bad = index;

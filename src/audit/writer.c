@@ -169,6 +169,8 @@ static void housekeeping(struct audit_log *log)
     events_pending(log);
     if (now - log->marked_ns >= NS_PER_S)
         watermark_look(log, now);
+    if (log->batch.count == 0 && now - log->manifest_ns >= log->manifest_every_ns && manifest_write(log) != ERR_NONE)
+        gate_close(log, batch_trouble(log), "a manifest could not be written");
     if (log->batch.count == 0)
         checkpoint(log, now);
     if (now - log->last_heartbeat_ns >= IDLE_NS)
@@ -179,7 +181,11 @@ static uint64_t next_wake(const struct audit_log *log)
 {
     if (log->segment.fd < 0)
         return log->retry_ns;
-    uint64_t at = log->last_heartbeat_ns + IDLE_NS;
+    uint64_t at = log->last_heartbeat_ns + IDLE_NS, manifest = log->manifest_ns + log->manifest_every_ns;
+    if (manifest < at)
+        at = manifest;
+    if (log->mark > 0 && log->marked_ns + NS_PER_S < at)
+        at = log->marked_ns + NS_PER_S; /* who is gated writes nothing that would wake anybody */
     uint64_t sign = log->last_checkpoint_ns + (log->signed_head.size != log->tree.size ? CHECKPOINT_NS : IDLE_NS);
     uint64_t lazy = log->batch.oldest_ns + LAZY_NS;
     if (sign < at && log->batch.count == 0)
@@ -282,6 +288,8 @@ enum err writer_drain(struct audit_log *log)
         if (batch_commit(log, why, sizeof why) != ERR_NONE)
             return ERR_IO;
     } while (fill(log));
+    if (manifest_write(log) != ERR_NONE)
+        return ERR_IO;
     events_pending(log);
     events_stopped(log);
     if (batch_commit(log, why, sizeof why) != ERR_NONE)

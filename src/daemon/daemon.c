@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
+#include "totals.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -71,6 +72,8 @@ static int open_audit(struct daemon *daemon)
         .signer = daemon->place.signer,
         .desk_ring_bytes = ring_bytes(daemon),
         .unsigned_max_ms = daemon->config->audit.unsigned_ms,
+        .totals = totals_facts,
+        .totals_arg = daemon->totals,
         .env_gate = identity_gate,
         .env_gate_arg = daemon->identity,
         .ship_max_lag_ms = daemon->config->audit.ship_max_lag_ms,
@@ -203,7 +206,7 @@ static int start(struct daemon *daemon)
     }
     cage_close_process();
     if (loop_new(&daemon->loop) != ERR_NONE || control_open(daemon) != ERR_NONE ||
-        identity_new(&daemon->identity) != ERR_NONE)
+        identity_new(&daemon->identity) != ERR_NONE || totals_new(&daemon->totals) != ERR_NONE)
         return 1;
     /* Judged before anything is opened: a wrong file must not leave a trace but its message. */
     if (load_book(daemon, &load) != ERR_NONE) {
@@ -353,6 +356,7 @@ static int finish(struct daemon *daemon, int status)
     signer_close(daemon->place.signer);
     book_unref(daemon->book);
     identity_free(daemon->identity);
+    totals_free(daemon->totals);
     control_close(daemon);
     loop_free(daemon->loop);
     free(daemon->workers);

@@ -52,6 +52,7 @@ void settings_free(struct config *config); /* NULL is allowed */
 
 /* ---- identity.c ---- */
 struct identity;
+struct totals;
 MUST_CHECK enum err identity_new(struct identity **out);
 void identity_free(struct identity *identity);
 /* The door of an environment, for the audit log. `arg` is the identity; any thread; NULL: there is none of that name. */
@@ -189,6 +190,7 @@ struct entrance {
 
 enum daemon_state { DAEMON_STARTING, DAEMON_RUNNING, DAEMON_DRAINING, DAEMON_CUTTING };
 
+struct totals;
 struct daemon {
     const struct daemon_options *options;
     struct config *config;     /* as at the start: what a reload does not change is read from here */
@@ -201,6 +203,7 @@ struct daemon {
     struct message signer_lost; /* from the writer's thread, at most once */
     struct records *records;
     struct identity *identity;
+    struct totals *totals;
     struct book *book;
     uint64_t generation;
     struct tunnel_process process;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "cage.h"
+#include "totals.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -132,6 +133,8 @@ enum err worker_start(struct worker *worker, struct book *book)
         .own_count = daemon->own_count,
     };
     enum err err = tunnels_new(&options, &worker->tunnels);
+    if (err == ERR_NONE)
+        err = totals_add(daemon->totals, tunnels_counters(worker->tunnels));
     if (err != ERR_NONE)
         return err;
     loop_on_wake(worker->loop, on_wake, worker);
@@ -227,6 +230,8 @@ void worker_stop(struct worker *worker)
     }
     sessions_worker_stop(worker);
     free(worker->doorways);
+    if (worker->tunnels != NULL)
+        totals_keep(worker->daemon->totals, tunnels_counters(worker->tunnels));
     tunnels_free(worker->tunnels);
     resolver_free(worker->resolver);
     relay_pool_free(worker->pool);

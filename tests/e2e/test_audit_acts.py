@@ -143,3 +143,35 @@ def test_a_disk_that_fills_up_gates_the_loudest_alone(lab, small_disk):
     assert len(proxy.audit.attempts(environment="quiet")) == 25
     assert proxy.stop() == 0
     assert proxy.audit.verifies()
+
+
+def test_the_last_entries_sum_up(lab):
+    """At a clean stop the counts of the program are those of its records, and the manifest has every environment's last
+    number and index."""
+    origin = lab.origin(after_hello(echo))
+    proxy = gateway(lab, [lab.policy(name="env-a", hosts=[origin.at("a.test")]),
+                          lab.policy(name="env-b", allowed_hosts=["b.test"])],
+                    listeners=[{"listen": "127.0.0.1:0", "environment": name} for name in ("env-a", "env-b")])
+    for i in range(4):
+        proxy.open_tunnel(0, "a.test", origin.port).send(b"x").expect(data=b"x").close()
+        proxy.at(1).connect(f"d{i}.test", 443).expect(status=403).close()
+    proxy.at(1).close()
+    wait_for(lambda: len(proxy.audit.outcomes()) == 4, what="all outcomes")
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()
+    records = proxy.audit.records()
+    stopped = proxy.audit.event("log_stopped")["unmapped"]
+    outcomes = proxy.audit.outcomes()
+    assert stopped["dials"] == sum(r["unmapped"]["dials"] for r in outcomes) == 4
+    assert stopped["dns_sent"] == sum(r["unmapped"]["dns_sent"] for r in outcomes) > 0
+    assert (stopped["attempts"], stopped["allowed"], stopped["denied"]) == (8, 4, 4)
+    assert stopped["ended_without_head"] >= 1 and stopped["bytes_up"] == sum(r["traffic"]["bytes_out"] for r in outcomes)
+    manifest = proxy.audit.event("env_manifest")
+    assert (manifest["unmapped"]["part"], manifest["unmapped"]["parts"]) == (1, 1)
+    last = {}
+    for record in records[:manifest["metadata"]["sequence"]]:
+        if "tenant_uid" in record["metadata"]:
+            last[record["metadata"]["tenant_uid"]] = (record["unmapped"]["env_seq"], record["metadata"]["sequence"])
+    assert set(last) == {"env-a", "env-b"}
+    assert sorted(manifest["unmapped"]["environments"].split("\n")) == sorted(
+        f"{seq}/{index}/{name}" for name, (seq, index) in last.items())

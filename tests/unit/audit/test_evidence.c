@@ -71,7 +71,7 @@ static void proofs_hold_for_every_entry(void **state)
     char text[EVIDENCE_PROOF_MAX];
     struct evidence *e = opened();
     struct tree_head head = evidence_head(e);
-    assert_int_equal(head.size, 64); /* the start, 31 pairs, the end */
+    assert_int_equal(head.size, 65); /* the start, 31 pairs, the manifest, the end */
     for (uint64_t i = 0; i < head.size; i++) {
         struct outbuf o = outbuf_make(text, sizeof text);
         assert_int_equal(evidence_prove(e, i, &o), ERR_NONE);
@@ -104,7 +104,7 @@ static void what_was_changed_is_not_handed_on(void **state)
 static void a_query_matches_whole_values(void **state)
 {
     (void)state;
-    assert_int_equal(count(&(struct audit_filter){0}), 64);
+    assert_int_equal(count(&(struct audit_filter){0}), 65);
     assert_int_equal(count(&(struct audit_filter){.environment = "env-a"}), 42);
     assert_int_equal(count(&(struct audit_filter){.environment = "env-"}), 0);
     assert_int_equal(count(&(struct audit_filter){.environment = "env-a\",\""}), 0);

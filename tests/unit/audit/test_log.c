@@ -57,8 +57,8 @@ static void a_log_is_proven(void **state)
     assert_verified(&f, VERIFY_PROVEN); /* beside the running writer */
     fixture_stop(&f);
     assert_verified(&f, VERIFY_PROVEN);
-    assert_int_equal(report.entries, 44);
-    assert_int_equal(report.signed_size, 44);
+    assert_int_equal(report.entries, 45);
+    assert_int_equal(report.signed_size, 45);
     assert_int_equal(report.attempts, 21);
     assert_int_equal(report.outcomes, 21);
     assert_int_equal(report.open_flows, 0);
@@ -84,7 +84,7 @@ static void a_log_goes_on_where_it_ended(void **state)
         fixture_feed(&f, 100 * round, 5);
         fixture_stop(&f);
         assert_verified(&f, VERIFY_PROVEN);
-        assert_int_equal(report.entries, (round + 1) * 14);
+        assert_int_equal(report.entries, (round + 1) * 15);
         assert_int_equal(report.open_flows, 0);
     }
     fixture_remove(&f);
@@ -329,9 +329,67 @@ static void missing_checkpoints_are_noticed(void **state)
     assert_verified(&f, VERIFY_INCOMPLETE);
     fixture_shell(&f, "cp ../copy/checkpoint .");
     assert_verified(&f, VERIFY_TAMPERED);
-    fixture_shell(&f, "cp ../copy/checkpoints.log . && sed -i 's/^44$/43/; s/^14$/13/' checkpoint checkpoints.log");
+    fixture_shell(&f, "cp ../copy/checkpoints.log . && sed -i 's/^44$/43/; s/^15$/13/' checkpoint checkpoints.log");
     assert_verified(&f, VERIFY_TAMPERED);
     fixture_remove(&f);
+}
+
+/* Whatever a name is made of, and however many there are, the manifest says of each what its entries say. */
+static void a_manifest_of_many_environments(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_make(&f);
+    fixture_start(&f);
+    uint64_t ticket = 0;
+    for (unsigned i = 0; i < 150; i++) {
+        char name[64];
+        snprintf(name, sizeof name, i % 2 == 0 ? "plain %u" : "odd/\"%u\\nu000a\xff", i);
+        ticket = fixture_seal(&f, RECORD_ATTEMPT, 1000 + i, name);
+        fixture_wait(&f, ticket);
+        fixture_wait(&f, fixture_seal(&f, RECORD_OUTCOME, 1000 + i, name));
+    }
+    fixture_stop(&f);
+    assert_verified(&f, VERIFY_PROVEN);
+    assert_int_equal(report.attempts, 150);
+    fixture_shell(&f, "grep -aq '\"part\":2,\"parts\":2,\"environments\":\"[0-9]' segments/*");
+    fixture_start(&f); /* what recovery read is what the next one lists */
+    fixture_feed(&f, 5000, 2);
+    fixture_stop(&f);
+    assert_verified(&f, VERIFY_PROVEN);
+    fixture_remove(&f);
+}
+
+static void a_manifest_that_lies_is_found(void **state)
+{
+    (void)state;
+    struct ledger ledger;
+    struct leaf_facts facts;
+    static const char head[] =
+        "{\"metadata\":{\"event_code\":\"env_manifest\",\"sequence\":0,\"uid\":\"x\"},\"unmapped\":{"
+        "\"boot\":\"b\",\"part\":1,\"parts\":1,\"environments\":\"";
+    static const struct {
+        const char *rows;
+        enum ledger_finding finding;
+    } cases[] = {
+        {"7/41/env-a",                 LEDGER_FINE    },
+        {"6/41/env-a",                 LEDGER_MANIFEST},
+        {"7/40/env-a",                 LEDGER_MANIFEST},
+        {"7/41/env-a\\u000a1/2/env-b", LEDGER_MANIFEST},
+        {"7/41",                       LEDGER_MANIFEST},
+        {"",                           LEDGER_MANIFEST},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char leaf[400];
+        snprintf(leaf, sizeof leaf, "%s%s\"}}", head, cases[i].rows);
+        ledger_init(&ledger);
+        struct env *env = envs_find(&ledger.envs, span_text("env-a"));
+        assert_non_null(env);
+        env->last = env->settled = 7;
+        env->index = env->settled_index = 41;
+        assert_int_equal(ledger_entry(&ledger, 0, span_text(leaf), &facts), cases[i].finding);
+        ledger_free(&ledger);
+    }
 }
 
 int main(void)
@@ -340,6 +398,8 @@ int main(void)
         cmocka_unit_test(a_log_is_proven),
         cmocka_unit_test(a_log_goes_on_where_it_ended),
         cmocka_unit_test(segments_rotate),
+        cmocka_unit_test(a_manifest_of_many_environments),
+        cmocka_unit_test(a_manifest_that_lies_is_found),
         cmocka_unit_test(a_reader_follows),
         cmocka_unit_test(one_process_holds_it),
         cmocka_unit_test(open_flows_are_named_after_a_crash),

@@ -79,6 +79,10 @@ MUST_CHECK enum err audit_log_stop(struct audit_log *log);
 const char *audit_log_origin(const struct audit_log *log);
 const char *audit_log_vkey(const struct audit_log *log); /* the verifier key line */
 
+/* `wanted` for a log that is to be made in `dir`, or that has this origin already. ERR_EXISTS: it has another, which
+ * `out` is left with if it held it; ERR_INVALID: that is no origin. */
+MUST_CHECK enum err audit_log_name(const char *dir, const char *wanted, char out[static AUDIT_ORIGIN_MAX + 1]);
+
 struct audit_log_status {
     uint64_t entries; /* durable */
     uint64_t signed_size;

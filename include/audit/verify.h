@@ -7,6 +7,7 @@
 #ifndef AUDIT_VERIFY_H
 #define AUDIT_VERIFY_H
 
+#include "audit/cosign.h"
 #include "audit/signer.h"
 
 /* What the kernel counted of the program's account since the log was begun; see `sallyport nft audit-counter`. */
@@ -19,8 +20,9 @@ struct verify_options {
     const char *vkey;   /* a verifier key line the caller trusts, or NULL: the directory's own is used, and said so */
     const char *pinned; /* file of an older checkpoint that the caller kept elsewhere, or NULL */
     uint64_t since;     /* read from the segment that holds this entry on; 0: everything */
-    const char *environment;              /* judge completeness for this one alone; NULL: for all */
-    const struct verify_counter *counter; /* to be held against the outcomes; NULL: none */
+    const char *environment;               /* judge completeness for this one alone; NULL: for all */
+    const struct cosign_policy *witnesses; /* whose lines in cosigned.log count; NULL: none */
+    const struct verify_counter *counter;  /* to be held against the outcomes; NULL: none */
     void (*progress)(void *arg, uint64_t entries, uint64_t of); /* NULL: none */
     void *progress_arg;
 };
@@ -52,6 +54,9 @@ struct verify_report {
     uint8_t root[DIGEST_BYTES];
     char origin[201];
     bool key_given, pinned_given;
+    uint64_t witnessed_size; /* the largest tree that the quorum signed; 0: none */
+    uint64_t witnessed_time_s;
+    char witnessed_by[256];
     int64_t first_wall_ns, last_wall_ns, signed_wall_ns; /* clock of the first, last and last signed batch; 0: none */
     char signer_account[16], signer_network[16];         /* what the last start said of the signer; empty: nothing */
     uint64_t adopted;                                    /* times a signer without memory was told to go on */

@@ -51,7 +51,7 @@ struct config {
     size_t dns_count;           /* 0: those of the system */
     const char *catalogue_path; /* NULL: the built-in one */
     /* NULL: the usual place or account */
-    const char *audit_dir, *signer_dir, *privacy_dir, *admin_path, *user;
+    const char *audit_dir, *audit_origin, *signer_dir, *privacy_dir, *admin_path, *user;
     const struct span *redact; /* words that hide parts of paths, see wire/redact.h */
     size_t redact_count;
     struct config_audit audit;

@@ -21,6 +21,7 @@ X("catalogue", STRING, GATEWAY, "", "the built-in one", "file with the groups th
 X("limits", MAP, GATEWAY, "", "{}", "budgets and deadlines of environments that do not set their own, by the same keys")
 X("audit", MAP, GATEWAY, "", "{}", "where the audit log lies")
 X("audit.dir", STRING, GATEWAY, "", "audit under the state directory", "directory of the audit log")
+X("audit.origin", STRING, GATEWAY, "", "localhost/egress-audit/ and a hash of the machine's id", "name of a log that is to be made, as its checkpoints and keys carry it")
 X("audit.signer_dir", STRING, GATEWAY, "", "the audit directory with .signer", "key and memory of the signer, never inside the audit directory")
 X("audit.unsigned_limit", DURATION, GATEWAY, "", "10s", "how long records are taken while the signer does not answer; then the gate closes")
 X("audit.traffic_interval", DURATION, GATEWAY, "", "5m", "a tunnel that moved bytes is recorded again after this time")

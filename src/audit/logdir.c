@@ -77,6 +77,24 @@ enum err audit_log_default_origin(const char *dir, char out[static AUDIT_ORIGIN_
     return ERR_NONE;
 }
 
+enum err audit_log_name(const char *dir, const char *wanted, char out[static AUDIT_ORIGIN_MAX + 1])
+{
+    char name[AUDIT_ORIGIN_MAX + 1];
+    uint8_t unused[DIGEST_BYTES];
+    if (!note_origin_valid(span_text(wanted)))
+        return ERR_INVALID;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum err err = fd < 0 ? ERR_NOT_FOUND : logdir_read_origin(fd, name, unused);
+    if (fd >= 0)
+        close(fd);
+    if (err == ERR_NONE && strcmp(name, wanted) != 0)
+        return ERR_EXISTS;
+    if (err != ERR_NONE && err != ERR_NOT_FOUND)
+        return err;
+    snprintf(out, AUDIT_ORIGIN_MAX + 1, "%s", wanted);
+    return ERR_NONE;
+}
+
 /* The kernel's boot id as 16 bytes: monotonic times can be compared only within one. */
 static void read_boot(uint8_t out[static 16])
 {

@@ -193,7 +193,10 @@ static void judge_limits(struct verify *v)
     if (r->adopted > 0)
         verify_unproven(r, "absence of a rollback before a signer without memory was adopted, %llu times",
                         (unsigned long long)r->adopted);
-    if (!v->has_pinned)
+    if (r->witnessed_size > 0)
+        verify_unproven(r, "absence of a rollback behind entry %llu: ask the witnesses again (audit cosign)",
+                        (unsigned long long)r->witnessed_size);
+    else if (!v->has_pinned)
         verify_unproven(r, "absence of a rollback: no witness has signed, so an older state of everything would look "
                            "the same; keep checkpoints elsewhere");
     verify_unproven(r, "that every attempt reached this log: a root user can stop the program or lie to it before a "

@@ -191,7 +191,7 @@ bool verify_read_heads(struct verify *v)
                        v->origin);
         return false;
     }
-    if (!read_current(v, &current) || !read_log(v))
+    if (!read_current(v, &current) || !read_log(v) || !witness_read(v))
         return false;
     if (current.size > 0 && !current_is_published(v, &current)) {
         verify_finding(r, VERIFY_TAMPERED, "checkpoint (size %llu) is not in checkpoints.log",
@@ -220,6 +220,8 @@ void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t
                            "the first %llu entries are not those that were signed in checkpoints.log",
                            (unsigned long long)head->size);
     }
+    if (v->witnessed.size == size)
+        v->witnessed_seen = memcmp(v->witnessed.root, commit->root, DIGEST_BYTES) == 0;
     if (v->has_pinned && v->pinned.size == size)
         v->pinned_seen = memcmp(v->pinned.root, commit->root, DIGEST_BYTES) == 0;
 }
@@ -241,6 +243,7 @@ void verify_heads_end(struct verify *v, uint64_t size)
             verify_proven(r, "entries %llu to %llu are those that were signed, by %s", (unsigned long long)r->begun,
                           (unsigned long long)r->signed_size - 1, v->origin);
     }
+    witness_end(v, size);
     if (v->has_pinned && v->pinned.size <= r->begun && r->begun > 0)
         verify_unproven(r,
                         "that the pinned checkpoint of size %llu is in this log: it lies before what was read (--full)",

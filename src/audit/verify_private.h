@@ -26,6 +26,8 @@ struct verify {
     struct published published;
     struct tree_head pinned;
     bool has_pinned, pinned_seen;
+    struct tree_head witnessed; /* size 0: none */
+    bool witnessed_seen;
     struct ledger ledger;
     struct digest *digest;
     struct commit before;      /* the commit record before the present one; count 0: none */
@@ -59,6 +61,10 @@ MUST_CHECK enum err scope_entry(struct verify *v, const struct leaf_facts *facts
 void scope_end(struct verify *v);
 void counter_entry(struct verify *v, const struct leaf_facts *facts);
 void counter_end(struct verify *v);
+
+/* verify_witness.c: what witnesses have signed. */
+bool witness_read(struct verify *v);
+void witness_end(struct verify *v, uint64_t size);
 
 /* verify_entries.c: hooks of the walk. */
 bool verify_entry(void *arg, uint64_t index, struct span leaf);

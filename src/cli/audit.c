@@ -170,6 +170,7 @@ static const struct sub_verb sub_verbs[] = {
     {"tiles",      audit_verb_tiles,      "the signed tree as plain C2SP files for other programs"           },
     {"ship",       audit_verb_ship,       "a second copy elsewhere, kept up and acknowledged"                },
     {"hmac",       audit_verb_hmac,       "was this secret used? values by standard input"                   },
+    {"cosign",     audit_verb_cosign,     "have witnesses sign the newest tree head, or refuse it"           },
     {"status",     status,                "size, signatures and holder of a log"                             },
 };
 

@@ -173,7 +173,10 @@ static void facts(const struct page *p, const struct verify_report *r)
                                           : "with the program's uid: whoever takes that over reaches the key",
              r->signer_network[0] == 'n' && r->signer_network[2] == 'n' ? ", without network" : "");
     fact(p, "signer", text);
-    fact(p, "witnesses", "none");
+    time_text((int64_t)r->witnessed_time_s * 1000000000, to);
+    snprintf(text, sizeof text, "%.200s, for the first %" PRIu64 " entries, at %s", r->witnessed_by, r->witnessed_size,
+             to);
+    fact(p, "witnesses", r->witnessed_size > 0 ? text : "none");
     fact(p, "earlier head", r->pinned_given ? "a pinned checkpoint was given" : "none was given");
     fputs(p->html ? "</table>\n" : "", p->out);
 }

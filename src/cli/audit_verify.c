@@ -11,10 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_KEY = 1000, OPT_PINNED, OPT_JSON, OPT_QUIET, OPT_REPORT, OPT_SINCE, OPT_FULL, OPT_ENV, OPT_COUNTER };
+enum {
+    OPT_KEY = 1000,
+    OPT_PINNED,
+    OPT_JSON,
+    OPT_QUIET,
+    OPT_REPORT,
+    OPT_SINCE,
+    OPT_FULL,
+    OPT_ENV,
+    OPT_COUNTER,
+    OPT_WITNESSES
+};
 
 struct verify_args {
-    const char *dir, *key, *pinned, *environment, *counter, *report_file;
+    const char *dir, *key, *pinned, *environment, *counter, *witnesses, *report_file;
     bool json, quiet, report, full;
     uint64_t since;
 };
@@ -37,6 +48,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_ENV:
         a->environment = arg;
+        return 0;
+    case OPT_WITNESSES:
+        a->witnesses = arg;
         return 0;
     case OPT_COUNTER:
         a->counter = arg;
@@ -156,12 +170,14 @@ int audit_verb_verify(int argc, char **argv)
         {"env",                                                                               OPT_ENV, "NAME", 0, "judge completeness for this environment alone", 0},
         {"counter",OPT_COUNTER, "FILE", 0,
          "what the kernel counted, as 'nft -j list counters' prints it: it must add up; see 'sallyport nft'", 0},
+        {"witnesses",                                                                              OPT_WITNESSES, "FILE", 0,
+         "a C2SP tlog-policy: whose signatures in cosigned.log count, and how many must be there", 0},
         {"pinned",                                                                              OPT_PINNED, "FILE", 0, "a checkpoint of this log that was kept elsewhere: it must still hold", 0},
-        {"json",                                                                              OPT_JSON, 0, 0, "one JSON object", 0},
-        {"report",                                                                          OPT_REPORT, "FILE", OPTION_ARG_OPTIONAL, "a report for auditors, as text; =FILE: as one HTML file",
+        {"json",                                                                          OPT_JSON, 0, 0, "one JSON object", 0},
+        {"report",                                                                              OPT_REPORT, "FILE", OPTION_ARG_OPTIONAL, "a report for auditors, as text; =FILE: as one HTML file",
          0},
-        {"quiet",                                                                              OPT_QUIET, 0, 0, "nothing but the exit status", 0},
-        {0                                            },
+        {"quiet",                                             OPT_QUIET, 0, 0, "nothing but the exit status", 0},
+        {0                                                                              },
     };
     static const struct argp argp = {
         options,
@@ -178,6 +194,9 @@ int audit_verb_verify(int argc, char **argv)
     char line[512];
     struct verify_counter counter = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &args);
+    struct cosign_policy *witnesses = NULL;
+    if (args.witnesses != NULL && cosign_policy_load(args.witnesses, &witnesses, line, sizeof line) != ERR_NONE)
+        return audit_fail("verify", args.witnesses, ERR_IO, line);
     if (args.counter != NULL && !audit_read_counter(args.counter, &counter))
         return 1;
     struct verify_report *report = calloc(1, sizeof *report);
@@ -190,6 +209,7 @@ int audit_verb_verify(int argc, char **argv)
         .pinned = args.pinned,
         .since = args.full ? 0 : args.since,
         .environment = args.environment,
+        .witnesses = witnesses,
         .counter = args.counter != NULL ? &counter : NULL,
         .progress = show ? progress : NULL,
     };
@@ -204,6 +224,7 @@ int audit_verb_verify(int argc, char **argv)
         print_report_json(report, args.environment != NULL);
     else if (!args.quiet)
         print_report(report);
+    cosign_policy_free(witnesses);
     free(report);
     return result;
 }

@@ -102,6 +102,63 @@ static size_t ignore_body(char *data, size_t size, size_t count, void *arg)
     return size * count;
 }
 
+/* ---- a question with an answer ---- */
+
+struct answer {
+    char *text;
+    size_t len, cap;
+};
+
+static size_t take_answer(char *data, size_t size, size_t count, void *arg)
+{
+    struct answer *a = arg;
+    if (size * count > a->cap - 1 - a->len)
+        return 0; /* nobody whom we ask says as much */
+    memcpy(a->text + a->len, data, size * count);
+    a->len += size * count;
+    a->text[a->len] = '\0';
+    return size * count;
+}
+
+enum err http_post(const char *url, const char *ca, uint64_t timeout_ms, struct span body, long *out_status,
+                   char *out_text, size_t text_cap, char *why, size_t cap)
+{
+    char error[CURL_ERROR_SIZE] = "";
+    struct answer answer = {.text = out_text, .cap = text_cap};
+    out_text[0] = '\0';
+    if (!load_library()) {
+        snprintf(why, cap, "libcurl.so.4 is not installed (libcurl4)");
+        return ERR_NOT_FOUND;
+    }
+    CURL *curl = api.easy_init();
+    if (curl == NULL)
+        return ERR_NO_MEMORY;
+    struct curl_slist *headers = api.slist_append(NULL, "Content-Type: text/plain");
+    headers = api.slist_append(headers, "Expect:");
+    api.easy_setopt(curl, CURLOPT_URL, url);
+    api.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https"); /* what comes back is signed */
+    api.easy_setopt(curl, CURLOPT_PROXY, "");
+    api.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    api.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    api.easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)body.len);
+    api.easy_setopt(curl, CURLOPT_POSTFIELDS, body.data);
+    api.easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+    api.easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+    api.easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
+    api.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    if (ca != NULL)
+        api.easy_setopt(curl, CURLOPT_CAINFO, ca);
+    CURLcode code = api.easy_perform(curl);
+    api.easy_getinfo(curl, CURLINFO_RESPONSE_CODE, out_status);
+    if (code != CURLE_OK)
+        snprintf(why, cap, "%s", error[0] != '\0' ? error : api.easy_strerror(code));
+    api.slist_free_all(headers);
+    api.easy_cleanup(curl);
+    return code == CURLE_OK ? ERR_NONE : ERR_AGAIN;
+}
+
+/* ---- the store ---- */
+
 /* RFC 9530, and the name that S3 has for it: a store that knows either refuses what was changed on the way. */
 static struct curl_slist *digest_headers(const struct ship_http *h, const uint8_t sha256[static DIGEST_BYTES])
 {

@@ -22,4 +22,8 @@ MUST_CHECK enum err ship_http_open(const struct ship_http_options *options, stru
                                    struct ship_store *out_store);
 void ship_http_close(struct ship_http *h); /* NULL is allowed */
 
+/* One POST with its answer as text. ERR_AGAIN: there was none; ERR_NOT_FOUND: there is no libcurl.so.4. */
+MUST_CHECK enum err http_post(const char *url, const char *ca, uint64_t timeout_ms, struct span body, long *out_status,
+                              char *out_text, size_t text_cap, char *why, size_t cap);
+
 #endif

@@ -61,6 +61,11 @@ static int open_audit(struct daemon *daemon)
         log_error("the audit log has no readable name", "dir=%s why=%s", daemon->place.audit_dir, err_text(err));
         return 1;
     }
+    const char *wanted = daemon->config->audit_origin;
+    if (wanted != NULL && audit_log_name(daemon->place.audit_dir, wanted, origin) != ERR_NONE) {
+        log_error("the audit log has another name", "dir=%s is=%s configured=%s", daemon->place.audit_dir, origin, wanted);
+        return 1;
+    }
     err = signer_load(daemon->place.signer, origin, why, sizeof why);
     if (err != ERR_NONE) {
         log_error("the signer refuses to start", "dir=%s why=%s", daemon->place.signer_dir, why);

@@ -109,6 +109,7 @@ static void load_places(struct config_reader *r, const struct node *root)
     config->signer_dir = config_path(r, audit, "signer_dir");
     config->privacy_dir = config_path(r, audit, "privacy_dir");
     load_redact(r, audit);
+    config->audit_origin = config_string(r, audit, "origin");
     config->user = config_string(r, root, "user");
     config->catalogue_path = config_path(r, root, "catalogue");
     const char *text = config_string(r, root, "admin");

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the hostile tables: one program for each fixture policy, shared by all rows of a table, since a few
 hundred programs would take minutes to start."""
+import functools
+import json
+import os
 import pathlib
+import re
 import shutil
 import sys
 
@@ -16,6 +20,7 @@ import ocsf  # noqa: E402
 from lab import Lab, netns  # noqa: E402
 from lab.lab import base_folder  # noqa: E402
 from lab.proxy import usable_binary  # noqa: E402
+import rows  # noqa: E402
 from rows import Site  # noqa: E402
 
 
@@ -24,10 +29,47 @@ def pytest_configure(config):
     netns.enter()
 
 
+SEEN = []  # what was expected of the case under way
+EXPECTATIONS = {"expect_allowed": "passed", "expect_through": "passed", "expect_answers": "passed",
+                "expect_refused": "refused", "expect_alert": "refused"}
+
+
+def noting(function, word):
+    @functools.wraps(function)
+    def run(*args, **options):
+        SEEN.append(word)
+        return function(*args, **options)
+    return run
+
+
+def pytest_collection_modifyitems(items):
+    """For the page of the run: which cases passed, and which were refused on purpose."""
+    for module in {item.module for item in items} | {rows} if os.environ.get("SALLYPORT_FIGURES") else ():
+        for name, word in EXPECTATIONS.items():
+            if hasattr(module, name):
+                setattr(module, name, noting(getattr(module, name), word))
+
+
+def note_figure(item, report):
+    """A line for the page of the run: section, door, and what became of the case."""
+    folder = os.environ.get("SALLYPORT_FIGURES")
+    section = re.search(r"(?<![A-Za-z0-9])([HWPADTFSXLRCOE])-\d\d", item.nodeid + " " + (item.function.__doc__ or ""))
+    if not folder or section is None:
+        return
+    doors = [name for name in ("connect", "absolute", "socks5") if f"[{name}" in item.nodeid or f"-{name}" in item.nodeid]
+    door = doors[0] if doors else "absolute" if "test_http" in item.nodeid else "connect"
+    end = "n/a" if report.skipped else "failed" if report.failed else SEEN[-1] if SEEN else "story"
+    SEEN.clear()
+    with open(pathlib.Path(folder) / "cases.jsonl", "a") as out:
+        out.write(json.dumps({"section": section[1], "door": door, "end": end}) + "\n")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
+    if report.when == "call":
+        note_figure(item, report)
     if report.when == "call" and report.failed:
         for name in ("site", "lab"):
             one = item.funcargs.get(name)

@@ -153,7 +153,7 @@ class Sallyport(Subject):
                 "--admin", f"unix:{place.folder('admin')}/socket", "--ready-fd", str(ready_child)]
         program = place.start(argv, user=place.user, pass_fds=(ready_child,))
         os.close(ready_child)
-        return program, read_listener(program, ready)
+        return program, read_ready(program, ready)["listeners"][0]
 
 
 class Against(Sallyport):
@@ -166,7 +166,7 @@ class Against(Sallyport):
         return super().missing(place) if place.against else "no --against"
 
 
-def read_listener(program, ready):
+def read_ready(program, ready):
     import json
     import select
     text = b""
@@ -180,7 +180,7 @@ def read_listener(program, ready):
     if b"\n" not in text:
         program.end()
         raise Failed("the program did not become ready")
-    return json.loads(text.split(b"\n", 1)[0])["listeners"][0]
+    return json.loads(text.split(b"\n", 1)[0])
 
 
 class Peer(Subject):

@@ -16,8 +16,10 @@
 struct daemon_listen {
     bool is_unix;
     struct ipaddr addr;
-    uint16_t port;    /* 0: a free one */
-    const char *path; /* of a Unix socket */
+    uint16_t port;             /* 0: a free one */
+    const char *path;          /* of a Unix socket */
+    unsigned mode;             /* of a Unix socket; 0: 0660 */
+    const char *owner, *group; /* of a Unix socket, names or numbers; NULL: as it is */
 };
 
 struct daemon_options {

@@ -32,25 +32,26 @@ enum {
 #define DRAIN_MS 30000
 
 static const struct argp_option options[] = {
-    {"config",                                                                        'c', "FILE", 0, "a gateway's configuration: listeners, environments and all that follows here", 0},
-    {"policy",                                                                         'p', "FILE", 0, "environment file that decides (required without --config)", 0},
-    {"egress", OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"catalogue",                                                                               OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
-    {"listen",    'l', "WHERE", 0, "ADDR:PORT or unix:PATH, may be repeated (127.0.0.1:3128)", 0},
-    {"audit-dir",                                                                              OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
-    {"signer-dir",                                                                              OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
-    {"privacy-dir",                                                                        OPT_PRIVACY_DIR, "DIR", 0, "keys of the hashes that stand for secrets (AUDIT_DIR.privacy)", 0},
-    {"adopt",                                                                         OPT_ADOPT, 0, 0, "the signer's memory is lost: go on from what the log says, and record it", 0},
-    {"admin",                                        OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
-    {"workers",                                                                               'w', "N", 0, "threads that carry traffic (one a core)", 0},
+    {"config",                                                                                         'c', "FILE", 0, "a gateway's configuration: listeners, environments and all that follows here", 0},
+    {"policy",                                                                                          'p', "FILE", 0, "environment file that decides (required without --config)", 0},
+    {"egress",                  OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
+    {"catalogue",                                                                                                OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
+    {"listen",    'l', "WHERE", 0,
+     "ADDR:PORT or unix:PATH[,mode=0660][,owner=NAME][,group=NAME], may be repeated (127.0.0.1:3128)", 0},
+    {"audit-dir",                                                                                               OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
+    {"signer-dir",                                                                                               OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
+    {"privacy-dir",                                                                                         OPT_PRIVACY_DIR, "DIR", 0, "keys of the hashes that stand for secrets (AUDIT_DIR.privacy)", 0},
+    {"adopt",                                                                                          OPT_ADOPT, 0, 0, "the signer's memory is lost: go on from what the log says, and record it", 0},
+    {"admin",                                                         OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"workers",                                                                                                'w', "N", 0, "threads that carry traffic (one a core)", 0},
     {"dns",OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
-    {"ready-fd",                                                                              OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
-    {"drain",                                                                              OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
-    {"sessions-dir",                                                                        OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)",
+    {"ready-fd",                                                                                               OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
+    {"drain",                                                                                               OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
+    {"sessions-dir",                                                                                         OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)",
      0},
-    {"user",                                                                        OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
-    {"strict-files",                     OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
-    {"log-json",                                                                               OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
+    {"user",                                                                                         OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
+    {"strict-files", OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
+    {"log-json",                                                                                                OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
     {0},
 };
 
@@ -81,14 +82,48 @@ static bool parse_socket(const char *text, bool zero_port, struct ipaddr *addr, 
     return number != 0 || zero_port;
 }
 
-static void add_listen(struct argp_state *state, struct daemon_options *o, const char *arg)
+static unsigned socket_mode(struct argp_state *state, const char *text)
+{
+    unsigned mode = 0;
+    bool good = strlen(text) >= 3 && strlen(text) <= 4;
+    for (const char *at = text; *at != '\0' && good; at++) {
+        good = *at >= '0' && *at <= '7';
+        mode = mode * 8 + (unsigned)(*at - '0');
+    }
+    if (!good || mode > 0777 || (mode & 0600) != 0600 || (mode & 0111) != 0)
+        argp_error(state, "--listen: '%s' is no mode of a socket: write for instance mode=0660", text);
+    return mode;
+}
+
+/* unix:PATH[,mode=0660][,owner=NAME][,group=NAME]; a comma that begins none of these is part of the path. */
+static void read_unix(struct argp_state *state, struct daemon_listen *listen, char *path)
+{
+    listen->is_unix = true;
+    listen->path = path;
+    for (char *comma = strrchr(path, ','); comma != NULL; comma = strrchr(path, ',')) {
+        char *value = strchr(comma, '=');
+        size_t len = value != NULL ? (size_t)(value - comma) : 0;
+        if (len == 5 && memcmp(comma, ",mode", len) == 0)
+            listen->mode = socket_mode(state, value + 1);
+        else if (len == 6 && memcmp(comma, ",owner", len) == 0 && value[1] != '\0')
+            listen->owner = value + 1;
+        else if (len == 6 && memcmp(comma, ",group", len) == 0 && value[1] != '\0')
+            listen->group = value + 1;
+        else
+            break;
+        *comma = '\0';
+    }
+    if (path[0] == '\0')
+        argp_error(state, "--listen unix: wants a path");
+}
+
+static void add_listen(struct argp_state *state, struct daemon_options *o, char *arg)
 {
     if (o->listen_count == DAEMON_LISTEN_MAX)
         argp_error(state, "more than %d listeners", DAEMON_LISTEN_MAX);
     struct daemon_listen *listen = &o->listen[o->listen_count++];
     if (strncmp(arg, "unix:", 5) == 0 && arg[5] != '\0') {
-        listen->is_unix = true;
-        listen->path = arg + 5;
+        read_unix(state, listen, arg + 5);
     } else if (!parse_socket(arg, true, &listen->addr, &listen->port)) {
         argp_error(state, "--listen wants ADDR:PORT, [V6]:PORT or unix:PATH, not '%s'", arg);
     }

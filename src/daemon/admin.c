@@ -228,8 +228,10 @@ static void on_request(struct evhttp_request *request, void *arg)
 enum err admin_open(struct daemon *daemon)
 {
     char why[256] = "";
-    int fd = -1;
-    enum err err = listen_unix(daemon->place.admin_path, 0600, &fd, why, sizeof why);
+    /* One that the service manager opened has the mode that it gave; the peer's uid is asked for in any case. */
+    int fd = supervisor_take_unix(daemon->place.admin_path);
+    bool inherited = fd >= 0;
+    enum err err = inherited ? ERR_NONE : listen_unix(daemon->place.admin_path, 0600, &fd, why, sizeof why);
     if (err != ERR_NONE) {
         log_error("cannot open the admin socket", "on=unix:%s why=%s", daemon->place.admin_path, why);
         return err;
@@ -248,7 +250,7 @@ enum err admin_open(struct daemon *daemon)
     evhttp_set_max_body_size(admin->http, 65536);
     evhttp_set_timeout(admin->http, 10);
     evhttp_set_gencb(admin->http, on_request, daemon);
-    admin->bound = true;
+    admin->bound = !inherited;
     daemon->admin = admin;
     return ERR_NONE;
 }

@@ -226,7 +226,8 @@ static int start(struct daemon *daemon)
         return status;
     if (privacy_open(daemon) != ERR_NONE)
         return EXIT_CONFIG;
-    if (entrances_open(daemon) != ERR_NONE || sessions_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE)
+    if (entrances_open(daemon) != ERR_NONE || sessions_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE ||
+        entrances_check_inherited() != ERR_NONE)
         return EXIT_CONFIG;
     if (cage_close(daemon) != ERR_NONE)
         return 1;

@@ -171,11 +171,15 @@ enum err entrances_open(struct daemon *daemon)
         if (err != ERR_NONE)
             return err;
     }
-    if (supervisor_untaken() > 0) {
-        log_error("the service manager has opened sockets that no listener names", "count=%zu", supervisor_untaken());
-        return ERR_INVALID;
-    }
     return ERR_NONE;
+}
+
+enum err entrances_check_inherited(void)
+{
+    if (supervisor_untaken() == 0)
+        return ERR_NONE;
+    log_error("the service manager has opened sockets that no listener names", "count=%zu", supervisor_untaken());
+    return ERR_INVALID;
 }
 
 void entrances_remove(const struct daemon *daemon)

@@ -92,6 +92,7 @@ struct worker {
     struct doorway *doorways; /* one a listener of the process */
     size_t doorway_count;
     struct session *sessions; /* that it serves */
+    size_t session_count;     /* open ones, as main counts them */
     bool draining;
 };
 
@@ -110,6 +111,8 @@ accept_fn worker_on_accept; /* of a struct doorway */
 /* ---- entrances.c ---- */
 /* Once the workers are made. What is wrong was logged. */
 MUST_CHECK enum err entrances_open(struct daemon *daemon);
+/* Once the admin socket is open too: nothing that the service manager opened may be left over. */
+MUST_CHECK enum err entrances_check_inherited(void);
 void entrances_remove(const struct daemon *daemon); /* socket files */
 
 /* ---- records.c ---- */

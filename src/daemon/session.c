@@ -136,6 +136,16 @@ static bool join(char *out, const char *dir, const char *name, const char *rest)
     return n > 0 && n < PATH_TEXT;
 }
 
+/* With the fewest sessions; of several the first. */
+static struct worker *least_loaded(const struct daemon *daemon)
+{
+    struct worker *best = &daemon->workers[0];
+    for (unsigned i = 1; i < daemon->worker_count; i++)
+        if (daemon->workers[i].session_count < best->session_count)
+            best = &daemon->workers[i];
+    return best;
+}
+
 static enum err make(struct daemon *daemon, const struct session_spec *spec, struct session **out)
 {
     const struct sessions *sessions = daemon->sessions;
@@ -156,7 +166,7 @@ static enum err make(struct daemon *daemon, const struct session_spec *spec, str
     }
     snprintf(s->name, sizeof s->name, "unix:%s", s->path);
     s->listener = (struct tunnel_listener){.name = s->name, .index = SESSION_INDEX, .session = s};
-    s->worker = &daemon->workers[daemon->sessions->next_worker++ % daemon->worker_count];
+    s->worker = least_loaded(daemon);
     *out = s;
     return ERR_NONE;
 }
@@ -198,6 +208,7 @@ static enum err start(struct daemon *daemon, const struct session_spec *spec, st
     s->next = daemon->sessions->first;
     daemon->sessions->first = s;
     daemon->sessions->open++;
+    s->worker->session_count++;
     session_post_open(s, fd, narrowing);
     tick(daemon);
     *out = s;
@@ -307,6 +318,7 @@ void session_close(struct session *session, bool now, const char *who, const cha
     struct daemon *daemon = session->daemon;
     session->open = false;
     daemon->sessions->open--;
+    session->worker->session_count--;
     session_place_remove(session);
     session_post_close(session, now);
     budget_give(&daemon->process.descriptors, SESSION_SOCKETS);

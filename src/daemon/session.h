@@ -71,7 +71,6 @@ struct session {
 struct sessions {
     struct session *first;
     size_t open;
-    unsigned next_worker;
     struct timer tick;
     bool ticking;
     char dir[PATH_TEXT], state_dir[PATH_TEXT];

@@ -47,6 +47,7 @@ static void describe(struct json *j, const struct session *session)
     json_key_text(j, "limits", limits);
     json_key_text(j, "phase", spec->run_phase ? "run" : "setup");
     json_key_bool(j, "deny_all", spec->deny_all);
+    json_key_u64(j, "worker", session->worker->number);
     json_key_u64(j, "opened_s", spec->opened_s);
     json_key_u64(j, "opened_index", spec->opened_index);
     json_key_u64(j, "ends_s", spec->ends_s);

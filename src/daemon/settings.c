@@ -23,7 +23,9 @@ static void fill_listeners(struct settings *s, const struct daemon_options *opti
             .addr = options->listen[i].addr,
             .port = options->listen[i].port,
             .path = options->listen[i].path,
-            .mode = 0660,
+            .mode = options->listen[i].mode != 0 ? options->listen[i].mode : 0660,
+            .owner = options->listen[i].owner,
+            .group = options->listen[i].group,
         };
     s->config.listeners = s->listeners;
     s->config.listener_count = options->listen_count == 0 ? 1 : options->listen_count;

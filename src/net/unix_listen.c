@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -72,6 +74,31 @@ static enum err check_parent(const char *path, char *message, size_t cap)
     return ERR_NONE;
 }
 
+/* Whoever may rename a directory above can put another one in its place; the sticky bit keeps others from that. */
+static enum err check_above(const char *path, char *message, size_t cap)
+{
+    char parent[sizeof(struct sockaddr_un)], above[PATH_MAX];
+    struct stat st;
+
+    parent_of(path, parent);
+    if (realpath(parent, above) == NULL) {
+        return refuse_errno(message, cap, parent);
+    }
+    for (char *slash = strrchr(above, '/'); slash != NULL; slash = strrchr(above, '/')) {
+        slash[slash == above ? 1 : 0] = '\0';
+        if (stat(above, &st) != 0) {
+            return refuse_errno(message, cap, above);
+        }
+        if ((st.st_mode & S_IWOTH) != 0 && (st.st_mode & S_ISVTX) == 0) {
+            return refuse(message, cap, ERR_DENIED, above, "others may write to this directory");
+        }
+        if (above[1] == '\0') {
+            break;
+        }
+    }
+    return ERR_NONE;
+}
+
 /* Takes away the socket file of a process that has gone. */
 static enum err remove_stale(const struct sockaddr_un *sa, char *message, size_t cap)
 {
@@ -124,6 +151,9 @@ enum err listen_unix(const char *path, unsigned mode, int *out_fd, char *message
     memcpy(sa.sun_path, path, len);
     enum err err = check_parent(path, message, message_cap);
 
+    if (err == ERR_NONE) {
+        err = check_above(path, message, message_cap);
+    }
     if (err == ERR_NONE) {
         err = remove_stale(&sa, message, message_cap);
     }

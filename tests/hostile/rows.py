@@ -4,8 +4,10 @@ import dataclasses
 
 from lab import wait_for
 from lab.client import Client
+from lab.gateway import Gateway
 from lab.hello import Hello
 from lab.oracles import Oracles
+from neighbour import Neighbour
 
 # code: (name, HTTP status, TLS alert), the table of reasons in docs/semantics.md.
 REASONS = {
@@ -62,7 +64,8 @@ DOORS = [Connect()]
 
 
 class Site:
-    """One running program, its origins, and the counters that the oracles compare."""
+    """One running program with the environment of the fixture and another one, their origins, and the counters that the
+    oracles compare. One worker carries both: what holds one of them up holds up the other."""
 
     def __init__(self, lab, policy, dns, port, origins=(), traps=(), proxy_options=None):
         self.lab, self.policy, self.dns, self.port = lab, policy, dns, port
@@ -70,11 +73,17 @@ class Site:
         self.options = proxy_options or {}
         self.proxy = None
         self.base = None
+        self.neighbour = None
 
     def ready(self):
         """The running program; a new one when a row before has ended it, so that one crash is one failure."""
         if self.proxy is None or not self.proxy.alive():
-            self.proxy = self.lab.proxy(self.policy, dns=self.dns, **self.options)
+            self.neighbour = Neighbour(self.lab, self.dns, self.policy.tree["egress"]["limits"])
+            first, second = self.policy.tree["name"], Neighbour.NAME
+            self.proxy = Gateway(self.lab, [self.policy, self.neighbour.policy],
+                                 [{"listen": "127.0.0.1:0", "environment": name} for name in (first, second)],
+                                 {"dns": [self.dns.endpoint], "workers": 1}, **self.options)
+            self.neighbour.open(self.proxy, self.proxy.endpoints[1])
             with self.proxy.client() as warm:
                 warm.connect("control.denied.test", 443).expect(status=403)
             self.proxy.clients.clear()
@@ -85,7 +94,7 @@ class Site:
         return data.replace(b"<port>", str(self.port).encode())
 
     def oracles(self):
-        return Oracles(self.proxy, self.dns, self.origins, self.traps)
+        return Oracles(self.proxy, self.dns, self.origins, self.traps, self.neighbour)
 
     def client(self, **options):
         self.proxy.clients[:] = self.proxy.clients[-4:]
@@ -96,8 +105,10 @@ class Site:
         for q in self.dns.asked():
             assert q.type in (1, 28), f"U1: type {q.type} asked for {q.name}"
         if self.proxy is not None and self.proxy.alive():
+            self.neighbour.close()
             assert self.proxy.stop() == 0, "the program did not end well: " + self.proxy.text()[-2000:]
             assert self.proxy.audit.verifies()
+            self.neighbour.recorded(self.proxy.audit.records())
 
     def report(self):
         return f"{self.proxy.report()}\n-- dns\n{self.dns.report()}" if self.proxy else "not started"

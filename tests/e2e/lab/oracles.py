@@ -6,13 +6,12 @@ ASKED_TYPES = (1, 28)
 
 
 class Oracles:
-    """A context: notes the state before a case and asserts U1 to U5 and U7 after it.
+    """A context: notes the state before a case and asserts U1 to U7 after it; U6 where there is another environment in
+    the program, the `neighbour`. U8 (the same verdict by every door) is asserted where there is a second door."""
 
-    U6 (another environment's traffic) needs two environments in one process and U8 (the same verdict by every door)
-    needs a second door; both are asserted where those exist."""
-
-    def __init__(self, proxy, dns, origins, traps=()):
+    def __init__(self, proxy, dns, origins, traps=(), neighbour=None):
         self.proxy, self.dns, self.origins, self.traps = proxy, dns, list(origins), list(traps)
+        self.neighbour = neighbour
 
     def __enter__(self):
         self.queries = len(self.dns.queries)
@@ -22,6 +21,8 @@ class Oracles:
         return self
 
     def __exit__(self, kind, error, trace):
+        if kind is None and self.neighbour is not None and self.proxy.alive():
+            self.neighbour.unaffected()
         return False
 
     def new_queries(self):

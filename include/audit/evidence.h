@@ -40,11 +40,28 @@ MUST_CHECK enum err evidence_tiles(struct evidence *e, const char *dir);
 /* Everything of one environment sealed between two times (0: open), as a directory that must not exist. */
 struct evidence_bundle {
     const char *environment;
+    const char *session; /* only as far as this session's records reach; NULL: all */
     int64_t from_ms, to_ms;
+    uint64_t session_entries;                      /* out */
     uint64_t entries, first_env_seq, last_env_seq; /* out */
     uint64_t env_entries;                          /* out: of the environment in the whole signed log */
 };
 /* ERR_NOT_FOUND: the environment has no entry then; ERR_CORRUPT: a number of it is missing. */
+/* With a session: from its first record to its last, and all of the environment between them, so that the unbroken
+ * numbers leave no room for one of the session that was kept back. */
 MUST_CHECK enum err evidence_bundle(struct evidence *e, struct evidence_bundle *bundle, const char *dir);
+
+/* Did an environment contact a host (a name, "*.name", or an address) between two times (0: open)? */
+struct evidence_absence {
+    const char *environment, *host;
+    int64_t from_ms, to_ms;
+    uint64_t entries;                    /* out: of the environment, all of which were read */
+    uint64_t entries_then;               /* out: of them in that time */
+    uint64_t refused, contacts, unknown; /* out: flows to the host; unknown: allowed, with no end on record */
+    uint64_t first_contact;              /* out: index of its entry, with contacts or unknown */
+};
+/* A flow is a contact if it was allowed in the end or anything was dialled for it. ERR_NOT_FOUND: there is no entry of
+ * the environment; ERR_CORRUPT: a number of it is missing. */
+MUST_CHECK enum err evidence_absence(struct evidence *e, struct evidence_absence *a);
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include "evidence_private.h"
 #include "leaf.h"
+#include "query_match.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 struct found {
     uint64_t index, env_seq;
     int64_t time_ms;
+    bool of_session;
 };
 
 struct bundling {
@@ -28,9 +30,10 @@ struct bundling {
     size_t first, last; /* rows that go into the bundle */
     size_t at;
     FILE *lines;
+    struct audit_query *session; /* NULL: all are meant */
 };
 
-static int64_t leaf_time(struct span leaf)
+int64_t evidence_time(struct span leaf)
 {
     static const char key[] = "},\"time\":";
     const uint8_t *at = memmem(leaf.data, leaf.len, key, sizeof key - 1);
@@ -60,13 +63,17 @@ static enum err find(void *arg, uint64_t index, struct span leaf, const uint8_t 
     }
     if (facts.env_seq != b->count + 1)
         return ERR_CORRUPT;
-    b->rows[b->count++] = (struct found){.index = index, .env_seq = facts.env_seq, .time_ms = leaf_time(leaf)};
+    b->rows[b->count++] = (struct found){.index = index,
+                                         .env_seq = facts.env_seq,
+                                         .time_ms = evidence_time(leaf),
+                                         .of_session = b->session == NULL || query_matches(b->session, leaf)};
     return ERR_NONE;
 }
 
 static bool in_time(const struct bundling *b, const struct found *row)
 {
-    return row->time_ms >= b->bundle->from_ms && (b->bundle->to_ms == 0 || row->time_ms < b->bundle->to_ms);
+    return row->of_session && row->time_ms >= b->bundle->from_ms &&
+           (b->bundle->to_ms == 0 || row->time_ms < b->bundle->to_ms);
 }
 
 /* From the entry before the first that is asked for to the one behind the last. */
@@ -77,6 +84,7 @@ static enum err choose(struct bundling *b)
         if (!in_time(b, &b->rows[i]))
             continue;
         first = first == b->count ? i : first;
+        b->bundle->session_entries++;
         last = i;
     }
     if (first == b->count)
@@ -143,6 +151,10 @@ static enum err put_manifest(const struct evidence *e, const struct bundling *b,
     json_key_text(&j, "format", "sallyport environment bundle 1");
     json_key_text(&j, "origin", e->key.origin);
     json_key_text(&j, "environment", bundle->environment);
+    if (bundle->session != NULL) {
+        json_key_text(&j, "session", bundle->session);
+        json_key_u64(&j, "session_entries", bundle->session_entries);
+    }
     json_key_i64(&j, "from_ms", bundle->from_ms);
     json_key_i64(&j, "to_ms", bundle->to_ms);
     json_key_u64(&j, "tree_size", e->head.size);
@@ -191,7 +203,11 @@ enum err evidence_bundle(struct evidence *e, struct evidence_bundle *bundle, con
         return ERR_NOT_FOUND;
     b.tenant_len = o.len - 2; /* without its quotes */
     memmove(b.tenant, b.tenant + 1, b.tenant_len);
-    enum err err = evidence_each(e, find, &b);
+    const struct audit_filter filter = {.session = bundle->session};
+    bundle->session_entries = 0;
+    enum err err = bundle->session != NULL ? query_matcher(&filter, &b.session) : ERR_NONE;
+    if (err == ERR_NONE)
+        err = evidence_each(e, find, &b);
     if (err == ERR_NONE)
         err = choose(&b);
     if (err == ERR_NONE)
@@ -201,5 +217,6 @@ enum err evidence_bundle(struct evidence *e, struct evidence_bundle *bundle, con
     if (fd >= 0)
         close(fd);
     free(b.rows);
+    audit_query_close(b.session);
     return err;
 }

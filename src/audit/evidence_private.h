@@ -25,6 +25,9 @@ struct evidence {
 
 struct tree_source evidence_source(struct evidence *e);
 
+/* evidence_bundle.c: when an entry was sealed, in ms. */
+int64_t evidence_time(struct span leaf);
+
 /* evidence_files.c */
 /* A new directory; ERR_EXISTS. */
 MUST_CHECK enum err evidence_mkdir(const char *path, int *out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "audit/query.h"
+#include "query_match.h"
 
 #include "audit/reader.h"
 #include "base/text.h"
@@ -124,7 +124,7 @@ static bool verdict_matches(const struct audit_query *q, struct span leaf)
     return allowed == (q->filter.verdict == AUDIT_ALLOWED);
 }
 
-static bool matches(const struct audit_query *q, struct span leaf)
+bool query_matches(const struct audit_query *q, struct span leaf)
 {
     if (!has(leaf, &q->environment) || !has(leaf, &q->reason) || !has(leaf, &q->rule) || !host_matches(q, leaf))
         return false;
@@ -151,6 +151,20 @@ static enum err find_refused(struct audit_query *q, const char *dir)
     }
     audit_reader_close(reader);
     return err == ERR_AGAIN ? ERR_NONE : err;
+}
+
+enum err query_matcher(const struct audit_filter *filter, struct audit_query **out)
+{
+    struct audit_query *q = calloc(1, sizeof *q);
+    if (q == NULL)
+        return ERR_NO_MEMORY;
+    q->filter = *filter;
+    enum err err = words_make(q);
+    if (err == ERR_NONE)
+        *out = q;
+    else
+        free(q);
+    return err;
 }
 
 enum err audit_query_open(const char *dir, const struct audit_filter *filter, struct audit_query **out)
@@ -188,7 +202,7 @@ enum err audit_query_next(struct audit_query *query, uint64_t *out_index, struct
         enum err err = audit_reader_next(query->reader, &index, &leaf);
         if (err != ERR_NONE)
             return err;
-        if (!matches(query, leaf))
+        if (!query_matches(query, leaf))
             continue;
         *out_index = index;
         *out_leaf = leaf;

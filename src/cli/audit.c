@@ -166,6 +166,8 @@ static const struct sub_verb sub_verbs[] = {
     {"query",      audit_verb_query,      "the records of an environment, session, host, verdict, rule, time"},
     {"export",     audit_verb_export,     "the same, each with its place in the log and its leaf hash"       },
     {"prove",      audit_verb_prove,      "proof of an entry, or everything of one environment, to hand on"  },
+    {"absence",    audit_verb_absence,    "a statement that an environment never contacted a host"           },
+    {"replay",     audit_verb_replay,     "recorded decisions, made again with the recorded policies"        },
     {"checkpoint", audit_verb_checkpoint, "the newest signed tree head, to be kept elsewhere"                },
     {"tiles",      audit_verb_tiles,      "the signed tree as plain C2SP files for other programs"           },
     {"ship",       audit_verb_ship,       "a second copy elsewhere, kept up and acknowledged"                },

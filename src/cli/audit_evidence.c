@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_INDEX = 1000, OPT_UID, OPT_ENV, OPT_FROM, OPT_TO, OPT_OUT, OPT_KEY, OPT_PIN };
+enum { OPT_INDEX = 1000, OPT_UID, OPT_ENV, OPT_FROM, OPT_TO, OPT_OUT, OPT_KEY, OPT_PIN, OPT_SESSION };
 
 struct evidence_args {
     const char *dir, *out, *key, *uid, *pin;
@@ -32,6 +32,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_ENV:
         a->bundle.environment = arg;
+        return 0;
+    case OPT_SESSION:
+        a->bundle.session = arg;
         return 0;
     case OPT_FROM:
         audit_take_time(state, arg, &a->bundle.from_ms);
@@ -111,9 +114,11 @@ static int prove_environment(struct evidence_args *a, struct evidence *e)
     struct evidence_bundle *b = &a->bundle;
     enum err err = evidence_bundle(e, b, a->out);
     if (err == ERR_NOT_FOUND)
-        return audit_fail("prove", a->dir, ERR_IO, "the environment has no signed entry in that time");
+        return audit_fail("prove", a->dir, ERR_IO, "there is no signed entry of that in that time");
     if (err != ERR_NONE)
         return audit_fail("prove", a->out, err, err_text(err));
+    if (b->session != NULL)
+        printf("%llu of session %s, among ", (unsigned long long)b->session_entries, b->session);
     printf("%llu entries of %s, numbers %llu to %llu of %llu, against the tree of %llu entries\n",
            (unsigned long long)b->entries, b->environment, (unsigned long long)b->first_env_seq,
            (unsigned long long)b->last_env_seq, (unsigned long long)b->env_entries,
@@ -127,11 +132,12 @@ int audit_verb_prove(int argc, char **argv)
         {"index",                                          OPT_INDEX, "N", 0, "the entry with this index (metadata.sequence)", 0},
         {"uid",                                             OPT_UID, "ID", 0, "the entry with this metadata.uid", 0},
         {"env", OPT_ENV, "NAME", 0, "all entries of this environment, as a directory (--out)", 0},
-        {"from",                                                OPT_FROM, "TIME", 0, "of the environment: from this time on", 0},
-        {"to",OPT_TO, "TIME", 0, "of the environment: before this time", 0},
+        {"session",                                                OPT_SESSION, "ID", 0, "of the environment: from the first record of this session to its last", 0},
+        {"from",OPT_FROM, "TIME", 0, "of the environment: from this time on", 0},
+        {"to",                                               OPT_TO, "TIME", 0, "of the environment: before this time", 0},
         {"out",                                               OPT_OUT, "PATH", 0, "file or directory to make; else standard output", 0},
-        {"key",                                               OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
-        {0                                           },
+        {"key",                                            OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
+        {0                                         },
     };
     static const struct argp argp = {
         options,
@@ -150,6 +156,10 @@ int audit_verb_prove(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &args);
     if (args.has_index + (args.uid != NULL) + (args.bundle.environment != NULL) != 1) {
         fputs("sallyport audit prove: give one of --index, --uid and --env\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (args.bundle.session != NULL && args.bundle.environment == NULL) {
+        fputs("sallyport audit prove: --session wants --env, whose numbers it is proven by\n", stderr);
         return EXIT_USAGE;
     }
     if (args.bundle.environment != NULL && args.out == NULL) {

@@ -18,6 +18,8 @@ int audit_verb_checkpoint(int argc, char **argv);
 int audit_verb_hmac(int argc, char **argv);
 int audit_verb_tiles(int argc, char **argv);
 int audit_verb_ship(int argc, char **argv);
+int audit_verb_replay(int argc, char **argv);
+int audit_verb_absence(int argc, char **argv);
 int audit_verb_cosign(int argc, char **argv);
 
 /* For parsers of options: the one argument DIR, and its absence. Else ARGP_ERR_UNKNOWN. */

@@ -122,6 +122,26 @@ enum err logged_find(const char *dir, const char *request, struct logged *out)
     return seen > 0 ? ERR_NONE : ERR_NOT_FOUND;
 }
 
+enum logged_kind logged_take(struct span leaf, struct logged *out)
+{
+    static const char flow[] = "{\"action_id\":";
+    if (leaf.len < sizeof flow || memcmp(leaf.data, flow, sizeof flow - 1) != 0)
+        return LOGGED_OTHER;
+    json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
+    const char *code = text_of(json_object_get(record, "metadata"), "event_code");
+    json_t *to = json_object_get(record, "dst_endpoint");
+    enum logged_kind kind = strcmp(code, "attempt") == 0   ? LOGGED_ATTEMPT
+                            : strcmp(code, "outcome") == 0 ? LOGGED_OUTCOME
+                                                           : LOGGED_OTHER;
+    if (json_object_get(record, "count") != NULL || json_object_get(to, "port") == NULL)
+        kind = LOGGED_OTHER;
+    *out = (struct logged){0};
+    if (kind != LOGGED_OTHER)
+        read_record(record, true, out);
+    json_decref(record);
+    return kind;
+}
+
 enum err logged_policy(const char *dir, const struct logged *logged, struct diag *diag, struct logged_texts *t,
                        struct policy **out)
 {

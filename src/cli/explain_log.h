@@ -20,6 +20,10 @@ struct logged {
 /* The last word of the log about this request id (with or without hyphens). ERR_NOT_FOUND; ERR_INVALID: no id. */
 MUST_CHECK enum err logged_find(const char *dir, const char *request, struct logged *out);
 
+/* What one entry says of its own. An aggregated record, and one without a target, is none. */
+enum logged_kind { LOGGED_OTHER, LOGGED_ATTEMPT, LOGGED_OUTCOME };
+enum logged_kind logged_take(struct span leaf, struct logged *out);
+
 /* The texts of a policy as the log has them, as sources to load it from. */
 struct logged_texts {
     char *texts[2]; /* heap */

@@ -63,7 +63,8 @@ static int open_audit(struct daemon *daemon)
     }
     const char *wanted = daemon->config->audit_origin;
     if (wanted != NULL && audit_log_name(daemon->place.audit_dir, wanted, origin) != ERR_NONE) {
-        log_error("the audit log has another name", "dir=%s is=%s configured=%s", daemon->place.audit_dir, origin, wanted);
+        log_error("the audit log has another name", "dir=%s is=%s configured=%s", daemon->place.audit_dir, origin,
+                  wanted);
         return 1;
     }
     err = signer_load(daemon->place.signer, origin, why, sizeof why);

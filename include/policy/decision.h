@@ -77,6 +77,8 @@ struct rule_ref {
 struct decision {
     enum verdict verdict;
     enum reason reason; /* REASON_ALLOWED with VERDICT_ALLOW */
+    enum reason
+        observed; /* allowed only because the environment observes: what enforcing would say; else REASON_NONE */
     enum stage stage;
     struct rule_ref rule;
     uint64_t generation; /* of the book that answered */

@@ -94,6 +94,8 @@ void policy_unref(struct policy *policy); /* NULL is allowed */
 const char *policy_id(const struct policy *policy);   /* POLICY_ID_TEXT digits */
 struct span policy_name(const struct policy *policy); /* name: of the environment file */
 bool policy_is_limited(const struct policy *policy);
+/* When mode: observe ends, in milliseconds since 1970 (UTC); 0: it enforces. */
+int64_t policy_observes_until_ms(const struct policy *policy);
 const struct limits *policy_limits(const struct policy *policy);
 struct span policy_denial_hint(const struct policy *policy); /* empty if none was given */
 /* egress.environment_ids: the vendor's ids of this environment. */
@@ -147,6 +149,7 @@ struct question {
     const struct own_socket *own; /* for the address stage */
     size_t own_count;
     const struct narrowing *narrowing; /* of the session that asks; NULL: none */
+    bool observes; /* the environment's mode is observe, and its last day has not ended: the caller has the clock */
 };
 
 /* Method, port, and name or literal. */

@@ -135,6 +135,8 @@ static void write_unmapped(struct leaf_writer *w, const struct record_flow *r)
     }
     leaf_string(w, "q", r->query_names);
     leaf_string(w, "group_version", r->group_version);
+    if (r->decision.observed > REASON_NONE && r->decision.observed < REASON_COUNT)
+        json_key_text(j, "observed", reason_row(r->decision.observed)->name);
     write_unmapped_end(w, r);
     json_close(j, '}');
 }

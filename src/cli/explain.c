@@ -2,6 +2,7 @@
 /* explain: one decision, the line that made it, and what would change it. */
 #include "cli/verbs.h"
 
+#include "base/clock.h"
 #include "explain_config.h"
 #include "explain_log.h"
 #include "explain_open.h"
@@ -313,6 +314,9 @@ static void print_answer(const struct explain *e, const struct target *target, c
         target_format(target, text);
     printf("%s  %s by %s\n", a->decision.verdict == VERDICT_ALLOW ? "ALLOWED" : "DENIED", text, door_words[e->door]);
     printf("  reason    %s: %s\n", row->name, row->sentence);
+    if (a->decision.observed != REASON_NONE)
+        printf("  observed  enforcing would refuse it: %s: %s\n", reason_row(a->decision.observed)->name,
+               reason_row(a->decision.observed)->sentence);
     printf("  stage     %s\n", stage_text(a->decision.stage));
     policy_rule(policy, a->decision.rule, &rule);
     print_rule(&rule);
@@ -336,6 +340,8 @@ static void json_answer(const struct explain *e, const struct target *target, co
         json_key_text(&j, "request_id", e->request);
     json_key_text(&j, "verdict", a->decision.verdict == VERDICT_ALLOW ? "allow" : "deny");
     json_key_text(&j, "reason", reason_row(a->decision.reason)->name);
+    if (a->decision.observed != REASON_NONE)
+        json_key_text(&j, "observed", reason_row(a->decision.observed)->name);
     json_key_text(&j, "stage", stage_text(a->decision.stage));
     json_key_text(&j, "via", door_words[e->door]);
     if (target->kind != TARGET_NONE) {
@@ -397,6 +403,7 @@ static int answer(const struct explain *e, const struct policy *policy)
         .target = &target,
         .own = e->own,
         .own_count = e->own_count,
+        .observes = clock_wall_ns() / 1000000 < policy_observes_until_ms(policy),
     };
     struct again again = {e, &question};
     struct opening_case c = {e->sources, policy, &question, e->catalogue, ask_again, &again};

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reload.h"
 
+#include "totals.h"
+
+#include "base/clock.h"
 #include "base/log.h"
 #include "cage.h"
 
@@ -194,6 +197,23 @@ static void say_loaded(const struct load *load, const struct book *before)
     }
 }
 
+/* An environment that observes lets pass what it would refuse: that is said at every load, and in each heartbeat. */
+static void say_observed(const struct book *book)
+{
+    int64_t now_ms = clock_wall_ns() / 1000000;
+    for (size_t i = 0; i < book_count(book); i++) {
+        struct policy *policy = book_at(book, i);
+        int64_t until_ms = policy_observes_until_ms(policy);
+        if (until_ms == 0)
+            continue;
+        log_warn(now_ms < until_ms ? "the environment observes: what names, ports, SNI and non-TLS would refuse passes"
+                                   : "the environment enforces: the last day of its mode observe is over",
+                 "environment=%.*s seconds_left=%lld", (int)policy_name(policy).len,
+                 (const char *)policy_name(policy).data,
+                 (long long)(now_ms < until_ms ? (until_ms - now_ms) / 1000 : 0));
+    }
+}
+
 static bool same_listener(const struct config_listener *a, const struct config_listener *b)
 {
     if (a->is_unix != b->is_unix)
@@ -220,6 +240,8 @@ void load_apply(struct daemon *daemon, struct load *load)
     bool runs = daemon->state == DAEMON_RUNNING;
     daemon->generation = book_generation(load->book);
     say_loaded(load, before);
+    say_observed(load->book);
+    totals_set_book(daemon->totals, load->book);
     if (runs)
         load_record(daemon, load, before);
     if (runs && load->config->file != NULL)

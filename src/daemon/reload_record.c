@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TEXT_MAX (1024u * 1024u)
@@ -39,6 +40,15 @@ static void keep_text(struct daemon *daemon, struct span text, char out_hex[stat
 
 /* ---- in force ---- */
 
+static void say_last_day(int64_t end_ms, char *out, size_t cap)
+{
+    time_t last = (time_t)(end_ms / 1000 - 1);
+    struct tm utc;
+    out[0] = '\0';
+    if (gmtime_r(&last, &utc) != NULL)
+        strftime(out, cap, "%Y-%m-%d", &utc);
+}
+
 static void record_loaded(struct daemon *daemon, const struct load *load, size_t index)
 {
     const struct policy *policy = book_at(load->book, index);
@@ -57,6 +67,12 @@ static void record_loaded(struct daemon *daemon, const struct load *load, size_t
     add_number(&event, "generation", book_generation(load->book));
     add_text(&event, "text_sha256", hashes[0]);
     add_text(&event, "egress_text_sha256", hashes[1]);
+    char until[16];
+    if (policy_observes_until_ms(policy) != 0) {
+        say_last_day(policy_observes_until_ms(policy), until, sizeof until);
+        add_text(&event, "mode", "observe");
+        add_text(&event, "observe_until", until);
+    }
     records_add(daemon, &event);
 }
 

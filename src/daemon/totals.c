@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "totals.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -17,6 +19,7 @@ struct totals {
     struct sums ended;
     const struct tunnel_counters *running[WORKERS_MAX];
     size_t count;
+    struct book *book; /* NULL before the first load */
 };
 
 enum err totals_new(struct totals **out)
@@ -33,6 +36,7 @@ void totals_free(struct totals *totals)
 {
     if (totals == NULL)
         return;
+    book_unref(totals->book);
     pthread_mutex_destroy(&totals->lock);
     free(totals);
 }
@@ -66,6 +70,24 @@ void totals_keep(struct totals *totals, const struct tunnel_counters *counters)
     pthread_mutex_unlock(&totals->lock);
 }
 
+void totals_set_book(struct totals *totals, struct book *book)
+{
+    pthread_mutex_lock(&totals->lock);
+    struct book *before = totals->book;
+    totals->book = book_ref(book);
+    pthread_mutex_unlock(&totals->lock);
+    book_unref(before);
+}
+
+static uint64_t observing(const struct book *book)
+{
+    uint64_t count = 0;
+    int64_t now_ms = clock_wall_ns() / 1000000;
+    for (size_t i = 0; book != NULL && i < book_count(book); i++)
+        count += now_ms < policy_observes_until_ms(book_at(book, i));
+    return count;
+}
+
 size_t totals_facts(void *arg, struct event_fact *out, size_t max)
 {
     struct totals *totals = arg;
@@ -73,14 +95,17 @@ size_t totals_facts(void *arg, struct event_fact *out, size_t max)
     struct sums sums = totals->ended;
     for (size_t i = 0; i < totals->count; i++)
         sum(&sums, totals->running[i]);
+    uint64_t observed = observing(totals->book);
     pthread_mutex_unlock(&totals->lock);
     const struct event_fact facts[] = {
 #define X(name, sentence) {.key = #name, .is_number = true, .number = sums.name},
         TUNNEL_COUNTER_TABLE(X)
 #undef X
     };
-    size_t n = 0;
-    for (; n < sizeof facts / sizeof facts[0] && n < max; n++)
-        out[n] = facts[n];
+    size_t n = 0, at = 0;
+    if (observed > 0 && max > 0)
+        out[n++] = (struct event_fact){.key = "observing", .is_number = true, .number = observed};
+    for (; at < sizeof facts / sizeof facts[0] && n < max; at++)
+        out[n++] = facts[at];
     return n;
 }

@@ -296,6 +296,23 @@ static bool method_is_good(const struct policy *policy, const struct question *q
     return false;
 }
 
+/* ---- observing ---- */
+
+/* What the name and the port would refuse passes, and is said. Denials by name, blocked ports, IPv4 inside IPv6, methods
+ * and expressions that failed are no such verdicts, nor is what a session narrows. */
+static void observe(const struct question *question, struct decision *out)
+{
+    bool by_name = (out->reason == REASON_HOST || out->reason == REASON_LITERAL) && out->rule.kind == RULE_DEFAULT;
+    bool by_port = out->reason == REASON_PORT && out->rule.kind != RULE_BLOCKED_PORT && out->rule.kind != RULE_SESSION;
+    if (!question->observes || out->verdict == VERDICT_ALLOW || (!by_name && !by_port))
+        return;
+    if (question->narrowing != NULL && !narrowing_has_host(question->narrowing, question->target))
+        return;
+    out->observed = out->reason;
+    out->reason = REASON_ALLOWED;
+    out->verdict = VERDICT_ALLOW;
+}
+
 /* ---- a session ---- */
 
 /* Called with what the environment allows. A host whose package group or endpoint counts for nothing in this session may
@@ -350,6 +367,7 @@ void judge_target(const struct policy *policy, const struct question *question, 
     allow(policy, question, s, out);
     if (out->verdict == VERDICT_ALLOW && question->narrowing != NULL)
         narrow(policy, question, s, out);
+    observe(question, out);
 }
 
 void policy_ask_target(const struct policy *policy, const struct question *question, struct decision *out)

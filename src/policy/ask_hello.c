@@ -49,6 +49,13 @@ static enum reason judge_first(const struct tls_ground *ground, const struct tar
     return REASON_NOT_TLS;
 }
 
+/* Verdicts on the SNI and on what is no TLS; encrypted client hello is another matter. */
+static bool is_observed(enum reason reason)
+{
+    return reason == REASON_SNI_ABSENT || reason == REASON_SNI_MISMATCH || reason == REASON_NOT_TLS ||
+           reason == REASON_HELLO_TIME;
+}
+
 void policy_ask_hello(const struct policy *policy, const struct question *question, enum first_bytes first,
                       const struct hello *hello, struct decision *out)
 {
@@ -62,4 +69,9 @@ void policy_ask_hello(const struct policy *policy, const struct question *questi
     out->reason = reason;
     out->verdict = reason == REASON_ALLOWED ? VERDICT_ALLOW : VERDICT_DENY;
     out->rule = ground.rule;
+    if (question->observes && is_observed(reason)) {
+        out->observed = reason;
+        out->reason = REASON_ALLOWED;
+        out->verdict = VERDICT_ALLOW;
+    }
 }

@@ -404,6 +404,14 @@ static void check_limits(struct comparison *c)
     }
 }
 
+/* An environment that observes opens what it does not list. */
+static void check_mode(struct comparison *c)
+{
+    const struct place *at = c->ceiling->mode_place.file != NULL ? &c->ceiling->mode_place : &c->ceiling->type_place;
+    if (c->env->observes_until_ms > c->ceiling->observes_until_ms)
+        say(c, &c->env->mode_place, "mode: observe", at);
+}
+
 void load_ceiling(struct loader *l)
 {
     if (l->above == NULL || l->above->ceiling == NULL)
@@ -418,6 +426,7 @@ void load_ceiling(struct loader *l)
         return;
     }
     check_limits(&c);
+    check_mode(&c);
     check_networks(&c);
     check_patterns(&c);
     check_pattern_rules(&c);

@@ -243,6 +243,21 @@ static void tell_limits(struct teller *t)
     }
 }
 
+static void tell_mode(struct teller *t)
+{
+    const struct policy *p = t->policy;
+    if (p->observes_until_ms == 0)
+        return;
+    struct outbuf *out = begin(t, "egress.mode", RULE_DEFAULT, 0);
+    outbuf_text(out, "observe until the end of ");
+    outbuf_span(out, p->mode_place.text);
+    outbuf_text(out, " (UTC): names, ports, SNI and non-TLS would be refused and pass, and the record says so");
+    memcpy(t->line.rule.id, "egress.mode", sizeof "egress.mode");
+    t->line.rule.file = p->mode_place.file;
+    t->line.rule.line = p->mode_place.line;
+    end(t);
+}
+
 void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg)
 {
     struct teller t = {.policy = policy, .fn = fn, .arg = arg};
@@ -252,6 +267,7 @@ void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg)
                                       : "unrestricted: every name and public address that is not denied");
     memcpy(t.line.rule.id, section, strlen(section) + 1);
     end(&t);
+    tell_mode(&t);
     tell_allowed(&t);
     tell_entries(&t);
     tell_mcp(&t);

@@ -105,6 +105,8 @@ struct policy {
     bool opens_mcp, opens_packages;
     struct place type_place, mcp_place, packages_place;
 
+    int64_t observes_until_ms; /* 0: it enforces */
+    struct place mode_place;
     struct limits limits;
     struct span denial_hint;
     LIST_OF(struct span) environment_ids;

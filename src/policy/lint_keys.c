@@ -3,6 +3,7 @@
 #include "loader.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "suffix.h"
 
 static void unused(struct loader *l, const struct node *node, const char *what, const char *fix)
@@ -62,6 +63,22 @@ static void lint_environment(struct loader *l)
     if (!reaches_http(p))
         unused(l, node_get(l->egress, "methods"), "methods speaks about plain HTTP, for which no port is open",
                "remove it, or open a port in egress.ports.http");
+}
+
+/* The one place of this room that looks at the clock: a lint, which changes no decision. */
+static void lint_mode(struct loader *l)
+{
+    const struct policy *p = l->policy;
+    if (p->observes_until_ms == 0)
+        return;
+    if (clock_wall_ns() / 1000000 >= p->observes_until_ms)
+        diag_fix(lint_at(l, &p->mode_place, "observe", "the last day of mode: observe is over: this policy enforces"),
+                 "remove mode and observe_until");
+    else
+        diag_fix(lint_at(l, &p->mode_place, "observe",
+                         "what names, ports, SNI and non-TLS rules would refuse passes until the end of %.*s (UTC)",
+                         SPAN_ARGS(p->mode_place.text)),
+                 "remove mode and observe_until to enforce");
 }
 
 /* ---- entries ---- */
@@ -126,4 +143,5 @@ void load_lint_keys(struct loader *l)
     for (const struct node *entry = entries == NULL ? NULL : entries->first; entry != NULL; entry = entry->next)
         lint_entry(l, entry);
     lint_patterns(l);
+    lint_mode(l);
 }

@@ -67,7 +67,23 @@ static void load_ids(struct loader *l)
     }
 }
 
-static bool is_date(struct span text)
+/* Days since 1970 of a date of the Gregorian calendar, years from March on. */
+static int64_t days_since_1970(uint64_t year, uint64_t month, uint64_t day)
+{
+    uint64_t y = month <= 2 ? year - 1 : year;
+    uint64_t of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return (int64_t)(y * 365 + y / 4 - y / 100 + y / 400 + of_year) - 719468;
+}
+
+static uint64_t days_of_month(uint64_t year, uint64_t month)
+{
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return month == 2 && leap ? 29 : days[month - 1];
+}
+
+/* The end of that day, or false if there is no such day. */
+static bool read_date(struct span text, int64_t *out_end_ms)
 {
     uint64_t month = 0, day = 0, year = 0;
     if (text.len != 10 || text.data[4] != '-' || text.data[7] != '-')
@@ -78,17 +94,21 @@ static bool is_date(struct span text)
         m = span_from(m, 1);
     if (d.data[0] == '0')
         d = span_from(d, 1);
-    return text_u64(span_first(text, 4), 9999, &year) == ERR_NONE && year >= 2000 &&
-           text_u64(m, 12, &month) == ERR_NONE && month > 0 && text_u64(d, 31, &day) == ERR_NONE && day > 0;
+    if (text_u64(span_first(text, 4), 9999, &year) != ERR_NONE || year < 2000 || text_u64(m, 12, &month) != ERR_NONE ||
+        month == 0 || text_u64(d, 31, &day) != ERR_NONE || day == 0 || day > days_of_month(year, month))
+        return false;
+    *out_end_ms = (days_since_1970(year, month, day) + 1) * 86400000;
+    return true;
 }
 
-/* Observing is not part of this version: a policy that asks for it must not be enforced silently, nor let pass. */
+/* Both keys or neither: an environment that lets pass what it would refuse does so until a day that is written down. */
 static void load_mode(struct loader *l)
 {
     struct node *mode = node_get(l->egress, "mode"), *until = node_get(l->egress, "observe_until");
     bool observes = mode != NULL && span_is(mode->text, "observe");
     struct finding *f = NULL;
-    if (until != NULL && !is_date(until->text)) {
+    int64_t end_ms = 0;
+    if (until != NULL && !read_date(until->text, &end_ms)) {
         f = load_error(l, until, "date", "'%.*s' is not a date", SPAN_ARGS(until->text));
         diag_fix(f, "write YYYY-MM-DD");
     }
@@ -96,8 +116,8 @@ static void load_mode(struct loader *l)
         f = load_error(l, mode, "observe", "mode: observe needs observe_until");
         diag_fix(f, "add observe_until: YYYY-MM-DD, the last day (UTC)");
     } else if (observes) {
-        f = load_error(l, mode, "not_supported", "mode: observe is not supported yet");
-        diag_fix(f, "remove mode and observe_until: the environment then enforces");
+        l->policy->observes_until_ms = end_ms;
+        l->policy->mode_place = load_place(l, until);
     } else if (until != NULL) {
         f = load_error(l, until, "observe", "observe_until without mode: observe");
         diag_fix(f, "remove it");

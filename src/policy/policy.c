@@ -48,6 +48,11 @@ bool policy_is_limited(const struct policy *policy)
     return policy->limited;
 }
 
+int64_t policy_observes_until_ms(const struct policy *policy)
+{
+    return policy->observes_until_ms;
+}
+
 const struct limits *policy_limits(const struct policy *policy)
 {
     return &policy->limits;

@@ -232,6 +232,8 @@ enum go tunnel_refuse_by(struct tunnel *t, const struct decision *decision);
 enum go tunnel_turn_away(struct tunnel *t, enum reason reason);
 uint64_t tunnel_now(const struct tunnel *t);
 const struct limits *tunnel_limits(const struct tunnel *t);
+/* Is what this policy would refuse to pass for now? *out_left_ms (may be NULL): for how long. */
+bool tunnel_observes(const struct policy *policy, uint64_t *out_left_ms);
 struct question tunnel_question(const struct tunnel *t);
 /* A place among the open tunnels of environment and session; false takes none. */
 bool tunnel_take_place(struct tunnel *t);

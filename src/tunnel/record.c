@@ -108,8 +108,8 @@ void record_outcome(struct tunnel *t)
     record.tls_version = t->tls_version;
     if (t->setup != NULL)
         add_setup_facts(t, &record);
-    else if (t->sni_present)
-        record.sni = hostname_span(&t->target.name); /* equal, or there would have been no relay */
+    else if (t->sni_present && t->target_decision.observed != REASON_SNI_MISMATCH)
+        record.sni = hostname_span(&t->target.name); /* equal, or there would have been no relay: but when observed */
     desk_seal_flow(home->o.desk, &record, RECORD_LAZY);
     t->holds_outcome_credit = false;
     t->recorded = RECORDED_ALL;

@@ -225,6 +225,8 @@ static enum go judge_first_bytes(struct tunnel *t, enum first_bytes first, const
         return tunnel_refuse_by(t, &decision);
     t->judged_hello = true;
     t->final_decision = decision;
+    if (decision.observed != REASON_NONE)
+        t->target_decision.observed = decision.observed; /* what the outcome says of this tunnel */
     return begin_relay(t);
 }
 

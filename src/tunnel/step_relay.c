@@ -45,7 +45,13 @@ enum go tunnel_deadline(struct tunnel *t)
         return tunnel_end(t, REASON_LIFETIME, FLOW_END_CLOSED, true);
     if (now_ms >= idle_ms)
         return tunnel_end(t, REASON_IDLE, FLOW_END_CLOSED, true);
+    uint64_t observed_ms = UINT64_MAX, left_ms = 0;
+    if (t->target_decision.observed != REASON_NONE && !tunnel_observes(t->policy, &left_ms))
+        return tunnel_end(t, REASON_REVOKED, FLOW_END_REFUSED, true);
+    if (t->target_decision.observed != REASON_NONE)
+        observed_ms = now_ms + left_ms;
     uint64_t next_ms = idle_ms < life_ms ? idle_ms : life_ms, traffic_ms = record_traffic_next_ms(t);
+    next_ms = observed_ms < next_ms ? observed_ms : next_ms;
     /* One that is overdue waits for room, not for the clock. */
     if (traffic_ms > now_ms && traffic_ms < next_ms)
         next_ms = traffic_ms;

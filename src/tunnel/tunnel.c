@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 enum deadline { DEADLINE_NONE, DEADLINE_LIMIT, DEADLINE_FIXED };
 
@@ -53,6 +54,17 @@ const struct limits *tunnel_limits(const struct tunnel *t)
     return hooks->limits(hooks->ctx, t->home->book, t->listener);
 }
 
+bool tunnel_observes(const struct policy *policy, uint64_t *out_left_ms)
+{
+    int64_t until_ms = policy != NULL ? policy_observes_until_ms(policy) : 0;
+    if (until_ms == 0)
+        return false; /* nearly always: no clock is read */
+    int64_t now_ms = clock_wall_ns() / 1000000;
+    if (out_left_ms != NULL)
+        *out_left_ms = until_ms > now_ms ? (uint64_t)(until_ms - now_ms) : 0;
+    return now_ms < until_ms;
+}
+
 struct question tunnel_question(const struct tunnel *t)
 {
     return (struct question){
@@ -63,6 +75,7 @@ struct question tunnel_question(const struct tunnel *t)
         .own = t->home->o.own,
         .own_count = t->home->o.own_count,
         .narrowing = t->narrowing,
+        .observes = tunnel_observes(t->policy, NULL),
     };
 }
 
@@ -282,6 +295,7 @@ static struct decision own_decision(const struct tunnel *t, enum reason reason, 
         .reason = reason,
         .stage = stage,
         .rule = rule,
+        .observed = t->target_decision.observed,
         .generation = book_generation(t->home->book),
     };
 }
@@ -379,12 +393,20 @@ enum go tunnel_refuse(struct tunnel *t, enum reason reason, enum stage stage)
     return tunnel_refuse_by(t, &decision);
 }
 
+static struct hostname other_name(void)
+{
+    struct hostname name;
+    ASSERT(hostname_parse(span_text("another.invalid"), &name) == ERR_NONE);
+    return name;
+}
+
 /* Asks what is in force now the questions that this tunnel has passed already. */
 static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct decision *out)
 {
     const struct policy *policy = who->policy;
     struct question question = tunnel_question(t);
     question.narrowing = who->narrowing;
+    question.observes = tunnel_observes(policy, NULL);
     policy_ask_target(policy, &question, out);
     if (out->verdict != VERDICT_ALLOW)
         return false;
@@ -401,6 +423,8 @@ static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct
         hello->sni = t->sni_present ? SNI_PRESENT : SNI_NONE;
         if (t->sni_present)
             hello->name = t->target.name; /* it was equal, or it would not be open */
+        if (t->target_decision.observed == REASON_SNI_MISMATCH)
+            hello->name = other_name(); /* unless it was observed */
         policy_ask_hello(policy, &question, t->first_bytes, hello, out);
         if (out->verdict != VERDICT_ALLOW)
             return false;

@@ -31,7 +31,6 @@ BEYOND = {
     "entry-host-bits": "arithmetic on addresses",
     "private-host-bits": "arithmetic on addresses",
     "limit-range": "the range of a number with a unit",
-    "mode-observe": "a mode that the grammar has and this version does not",
     "package-group": "which groups there are is data",
     "pattern-open": "whether a regular expression is one",
     "test-fails": "what the policy itself answers",

@@ -168,7 +168,7 @@ static void test_values(void **state)
         {EGRESS("mode: watch"), "wrong_type", 4},
         {EGRESS("mode: observe"), "observe", 4},
         {EGRESS("observe_until: 2026-12-31"), "observe", 4},
-        {EGRESS("mode: observe\n  observe_until: 2026-12-31"), "not_supported", 4},
+        {EGRESS("mode: observe\n  observe_until: 2027-02-29"), "date", 5},
         {EGRESS("mode: observe\n  observe_until: 31.12.2026"), "date", 5},
         {EGRESS("package_managers: {mode: all}"), "wrong_type", 4},
         {EGRESS("package_managers: {groups: [pyton]}"), "package_group", 4},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ahead.h"
 
+#include "base/assert.h"
 #include "tree.h"
 
 #include <errno.h>
@@ -179,6 +180,7 @@ static bool room_for_hashes(struct chunk *c, size_t leaves)
 {
     if (leaves <= c->hash_cap)
         return true;
+    ASSERT(leaves > 0 && leaves <= CHUNK_BYTES); /* each has bytes in the chunk */
     free(c->hashes);
     c->hashes = malloc(leaves * DIGEST_BYTES);
     c->hash_cap = c->hashes == NULL ? 0 : leaves;

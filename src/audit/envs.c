@@ -44,7 +44,8 @@ static bool grow(struct envs *e)
         }
     }
     free(e->buckets);
-    *e = bigger;
+    e->buckets = bigger.buckets;
+    e->cap = bigger.cap;
     return true;
 }
 

@@ -222,6 +222,7 @@ static void run(struct verify *v)
             judge_hashes(v, hashes);
         judge_limits(v);
     }
+    v->walk = NULL;
     hashes_close(hashes);
     if (walk.segments_dir >= 0)
         close(walk.segments_dir);

@@ -220,14 +220,15 @@ int audit_verb_tiles(int argc, char **argv)
 /* The head of a checkpoint that was pinned before. */
 static enum err read_pinned(FILE *file, const char *origin, struct tree_head *out)
 {
-    char text[1024] = "", root[64] = "";
+    enum { ROOT_TEXT_MAX = 64 };
+    char text[1024] = "";
     struct tree_head head = {0};
     size_t len = fread(text, 1, sizeof text - 1, file), root_len = 0;
     text[len] = '\0';
     char *size = strchr(text, '\n');
     char *third = size == NULL ? NULL : strchr(size + 1, '\n');
     char *end = third == NULL ? NULL : strchr(third + 1, '\n');
-    if (end == NULL || end - third > (ptrdiff_t)sizeof root || strncmp(text, origin, (size_t)(size - text)) != 0 ||
+    if (end == NULL || end - third > ROOT_TEXT_MAX || strncmp(text, origin, (size_t)(size - text)) != 0 ||
         origin[size - text] != '\0')
         return ERR_INVALID;
     if (text_u64(span_make(size + 1, (size_t)(third - size - 1)), UINT64_MAX / 2, &head.size) != ERR_NONE ||

@@ -78,7 +78,7 @@ struct results {
 /* The words belong to the load's own tree, which is gone when it ends. */
 static struct span keep(struct span text)
 {
-    char *copy = strndup((const char *)text.data, text.len);
+    char *copy = text.len == 0 ? strdup("") : strndup((const char *)text.data, text.len);
     if (copy == NULL)
         abort();
     return span_text(copy);

@@ -194,7 +194,7 @@ static enum err scan_session(struct scan *s)
 
 static struct span quoted(struct span leaf, const char *key)
 {
-    const uint8_t *at = memmem(leaf.data, leaf.len, key, strlen(key));
+    const uint8_t *at = leaf.len == 0 ? NULL : memmem(leaf.data, leaf.len, key, strlen(key));
     if (at == NULL)
         return span_make(NULL, 0);
     struct span rest = span_from(leaf, (size_t)(at - leaf.data) + strlen(key));

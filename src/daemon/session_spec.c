@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
+#include "base/assert.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -212,6 +213,7 @@ static void line(struct outbuf *out, const char *key, const char *value)
 
 static void line_if(struct outbuf *out, const char *key, const char *value)
 {
+    ASSERT(value != NULL);
     if (value[0] != '\0')
         line(out, key, value);
 }

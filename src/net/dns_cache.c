@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns_cache.h"
 
+#include "base/assert.h"
 #include "base/digest.h"
 #include "pool.h"
 
@@ -83,6 +84,7 @@ static void remove_at(struct dns_cache *cache, struct entry **link)
 {
     struct entry *entry = *link;
 
+    ASSERT(entry != NULL);
     *link = entry->next;
     use_unlink(cache, entry);
     cache->count--;

@@ -88,6 +88,8 @@ static enum port_io flush_pipe(struct lane *lane, struct relay_pool *pool)
 {
     enum port_io io = PORT_OK;
 
+    ASSERT(lane->to->ops->splice_out != NULL); /* or there is no pipe */
+
     while (io == PORT_OK && lane->to->writable && lane_held(lane) > 0) {
         size_t n = 0;
         size_t want = below_ceiling(lane, lane->bytes_out, (size_t)lane_held(lane));
@@ -151,6 +153,8 @@ static enum reading read_by_splice(struct lane *lane, struct relay_pool *pool)
     size_t buffer_len;
     size_t n = 0;
     size_t want = below_ceiling(lane, lane->bytes_in, lane->pipe->cap);
+
+    ASSERT(lane->from->ops->splice_in != NULL); /* or there is no pipe */
 
     relay_pool_buffer(pool, &buffer_len);
     enum port_io io = lane->from->ops->splice_in(lane->from, lane->pipe->write_fd, want, &n);

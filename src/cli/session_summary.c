@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define READ_MS      10000
@@ -183,7 +184,7 @@ static enum err scan_session(struct scan *s)
         waited_from = waited_from == 0 ? now_ms() : waited_from;
         if (now_ms() - waited_from >= WAIT_MS)
             break;
-        usleep(WAIT_STEP_US);
+        nanosleep(&(struct timespec){.tv_nsec = WAIT_STEP_US * 1000L}, NULL);
         err = ERR_NONE;
     }
     audit_reader_close(reader);

@@ -205,7 +205,8 @@ bool config_looks_like_one(const char *path)
     enum err err = file_read(path, &rules, &diag, NULL, 0, 0, &bytes);
     if (err == ERR_NONE)
         err = yaml_read(&trees, path, span_make(bytes.data, bytes.len), 1, &diag, &root);
-    bool is = err == ERR_NONE && root != NULL && (node_get(root, "listeners") != NULL || node_get(root, "environments") != NULL);
+    bool is = err == ERR_NONE && root != NULL &&
+              (node_get(root, "listeners") != NULL || node_get(root, "environments") != NULL);
     arena_clear(&trees);
     free(bytes.data);
     diag_clear(&diag);

@@ -226,6 +226,22 @@ void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t
         v->pinned_seen = memcmp(v->pinned.root, commit->root, DIGEST_BYTES) == 0;
 }
 
+/* Two heads of one size with the same signature's key are a proof that whoever holds the key made two logs. */
+static void show_fork(struct verify *v)
+{
+    char ours[48], pinned[48];
+    for (size_t i = 0; i < v->published.count; i++) {
+        const struct tree_head *head = &v->published.heads[i];
+        if (head->size != v->pinned.size || memcmp(head->root, v->pinned.root, DIGEST_BYTES) == 0)
+            continue;
+        size_t len = base64_encode(span_make(head->root, DIGEST_BYTES), ours, sizeof ours);
+        base64_encode(span_make(v->pinned.root, DIGEST_BYTES), pinned, sizeof pinned);
+        verify_remark(v->report, "both are signed with the key, for %llu entries: %.*s here, %.*s pinned",
+                      (unsigned long long)head->size, (int)len, ours, (int)len, pinned);
+        return;
+    }
+}
+
 void verify_heads_end(struct verify *v, uint64_t size)
 {
     struct verify_report *r = v->report;
@@ -248,10 +264,11 @@ void verify_heads_end(struct verify *v, uint64_t size)
         verify_unproven(r,
                         "that the pinned checkpoint of size %llu is in this log: it lies before what was read (--full)",
                         (unsigned long long)v->pinned.size);
-    else if (v->has_pinned && !v->pinned_seen)
+    else if (v->has_pinned && !v->pinned_seen) {
         verify_finding(r, VERIFY_ROLLBACK, "the pinned checkpoint of size %llu is not in this log: rollback or fork",
                        (unsigned long long)v->pinned.size);
-    else if (v->has_pinned)
+        show_fork(v);
+    } else if (v->has_pinned)
         verify_proven(r, "nothing was removed or changed since the pinned checkpoint of size %llu",
                       (unsigned long long)v->pinned.size);
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WebAudit: records of HTTP requests. In class 4002 an outcome has its method's activity, and 6, which is Traffic in
-class 4001, is Post there. Records of one client are found by its address, since a table makes thousands of them."""
-from .audit import FLOW_CLASSES, TRAFFIC, Audit, dig, matches
+"""WebAudit: records of HTTP requests. Records of one client are found by its address, since a table makes thousands of
+them."""
+from .audit import FLOW_CLASSES, Audit, dig, matches
 from .wait import wait_for
 
 HTTP = 4002
@@ -57,8 +57,7 @@ class WebAudit(Audit):
     def outcomes(self, **match):
         out = []
         for flow in self.flows_of(match):
-            out += [r for r in flow[1:] if (r["class_uid"] == HTTP or r["activity_id"] != TRAFFIC)
-                    and matches(r, match)]
+            out += [r for r in flow[1:] if dig(r, "metadata", "event_code") != "traffic" and matches(r, match)]
         return out
 
 

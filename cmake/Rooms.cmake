@@ -76,16 +76,20 @@ function(sallyport_unit_test room name)
 endfunction()
 
 # sallyport_fuzz(name SEES …): tests/fuzz/fuzz_<name>.c. With the preset "fuzz" a libFuzzer program; in every preset a
-# plain program that replays the seeds in tests/fuzz/corpus/<name>/ as ctest "fuzz.<name>".
+# plain program that replays the seeds in tests/fuzz/corpus/<name>/ as ctest "fuzz.<name>". WITH: further sources; MUTATES:
+# a mutator of its own, for libFuzzer alone.
 function(sallyport_fuzz name)
-    cmake_parse_arguments(ARG "" "ROOM" "SEES;LINKS" ${ARGN})
-    set(source "${PROJECT_SOURCE_DIR}/tests/fuzz/fuzz_${name}.c")
+    cmake_parse_arguments(ARG "" "ROOM" "SEES;LINKS;WITH;MUTATES" ${ARGN})
+    set(folder "${PROJECT_SOURCE_DIR}/tests/fuzz")
+    list(TRANSFORM ARG_WITH PREPEND "${folder}/")
+    list(TRANSFORM ARG_MUTATES PREPEND "${folder}/")
+    set(source "${folder}/fuzz_${name}.c" ${ARG_WITH})
     if(SALLYPORT_FUZZ)
-        sallyport_program(fuzz_${name} ROOM "${ARG_ROOM}" SEES ${ARG_SEES} LINKS ${ARG_LINKS} SOURCES "${source}")
+        sallyport_program(fuzz_${name} ROOM "${ARG_ROOM}" SEES ${ARG_SEES} LINKS ${ARG_LINKS} SOURCES ${source} ${ARG_MUTATES})
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     endif()
     sallyport_program(replay_${name} ROOM "${ARG_ROOM}" SEES ${ARG_SEES} LINKS ${ARG_LINKS}
-        SOURCES "${source}" "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c")
+        SOURCES ${source} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.c")
     add_test(NAME "fuzz.${name}" COMMAND replay_${name} "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
     set_tests_properties("fuzz.${name}" PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()

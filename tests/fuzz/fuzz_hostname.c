@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A host name parses to something that holds its promises and parses to itself. */
+/* A host name parses to something that holds its promises and parses to itself, and that a browser's URL parser reads as
+ * the same domain: what it would refuse or take for an address, we refuse. */
 #include "fuzz_check.h"
+#include "whatwg_host.h"
 
 #include "base/text.h"
 #include "wire/hostname.h"
@@ -30,6 +32,16 @@ static void check_promises(const struct hostname *name)
     CHECK(ipaddr_parse(hostname_span(name), &strict) != ERR_NONE);
 }
 
+static void check_never_laxer(struct span raw, const struct hostname *name)
+{
+    char domain[WHATWG_MAX];
+    size_t len = 0;
+    CHECK(whatwg_host(raw, domain, &len) == WHATWG_DOMAIN);
+    if (domain[len - 1] == '.')
+        len--;
+    CHECK(span_equal(span_make(domain, len), hostname_span(name)));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span raw = span_make(data, size);
@@ -40,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     check_promises(&name);
+    check_never_laxer(raw, &name);
     struct span without_dot = span_first(raw, name.len);
     CHECK(span_equal_fold(without_dot, hostname_span(&name)));
     CHECK(raw.len == name.len || (raw.len == name.len + 1u && raw.data[name.len] == '.'));

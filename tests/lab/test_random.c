@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define CLIENTS 24
 
@@ -286,10 +287,14 @@ int main(int argc, char **argv)
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t events = argc > 2 ? strtoull(argv[2], NULL, 10) : 20000;
     uint64_t seeds = argc > 1 ? 1 : 20;
+    clock_t begin = clock();
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
         run_seed(seed, events);
     }
+    double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
+    printf("%llu events, %.0f a second of processor time\n", (unsigned long long)(seeds * events),
+           (double)(seeds * events) / (seconds > 0 ? seconds : 1));
     printf("%llu passed, 0 failed\n", (unsigned long long)seeds);
     return 0;
 }

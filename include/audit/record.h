@@ -109,6 +109,7 @@ struct record_flow {
     X(SESSION_OPENED, 3004, 1, "session_opened")                                                                       \
     X(SESSION_CHANGED, 3004, 3, "session_changed")                                                                     \
     X(SESSION_CLOSED, 3004, 4, "session_closed")                                                                       \
+    X(KEY_ROTATED, 3004, 3, "key_rotated")                                                                             \
     X(SIGNER_ADOPTED, 3004, 3, "signer_adopted")
 
 enum event_kind {

@@ -2,6 +2,7 @@
 #include "log_private.h"
 
 #include "base/clock.h"
+#include "signer_state.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -58,10 +59,13 @@ static enum err sign_tree(struct audit_log *log, struct tree_head *out_head, uin
 enum err checkpoint_write(struct audit_log *log)
 {
     struct tree_head head;
-    uint8_t signature[ED25519_SIGNATURE_BYTES];
+    uint8_t signature[ED25519_SIGNATURE_BYTES], second[ED25519_SIGNATURE_BYTES];
     char text[NOTE_TEXT_MAX];
     enum err err = signer_late(log->signer, &head, signature);
-    if (err == ERR_NOT_FOUND)
+    bool late = err != ERR_NOT_FOUND;
+    if (!late)
+        err = rotate_prepare_sign(log);
+    if (!late && err == ERR_NONE)
         err = sign_tree(log, &head, signature);
     if (err != ERR_NONE)
         return err;
@@ -69,6 +73,9 @@ enum err checkpoint_write(struct audit_log *log)
     note_body(log->origin, &head, &o);
     outbuf_char(&o, '\n');
     note_sign_line(&log->key, signature, &o);
+    bool both = signer_overlap(log->signer, second);
+    if (both)
+        note_sign_line(&log->next_key, second, &o);
     struct span note = outbuf_written(&o);
     outbuf_char(&o, '\n');
     err = append_log(log, outbuf_written(&o));
@@ -79,5 +86,5 @@ enum err checkpoint_write(struct audit_log *log)
     log->signed_head = head;
     log->last_checkpoint_ns = clock_mono_ns();
     atomic_store_explicit(&log->signed_size, head.size, memory_order_release);
-    return ERR_NONE;
+    return both && log->rotating && head.size > log->rotation_index ? rotate_finish(log) : ERR_NONE;
 }

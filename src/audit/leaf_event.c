@@ -30,7 +30,10 @@ static void write_entity(struct leaf_writer *w, const struct record_event *e)
     struct json *j = &w->json;
     json_key(j, "entity");
     json_open(j, '{');
-    json_key_text(j, "type", e->event == EVENT_KEY_CREATED || e->event == EVENT_SIGNER_ADOPTED ? "key" : "policy");
+    json_key_text(j, "type",
+                  e->event == EVENT_KEY_CREATED || e->event == EVENT_KEY_ROTATED || e->event == EVENT_SIGNER_ADOPTED
+                      ? "key"
+                      : "policy");
     leaf_string(w, "uid", e->subject.len != 0 ? e->subject : span_text("-"));
     json_close(j, '}');
 }

@@ -68,6 +68,12 @@ struct audit_log {
     char log_json_hash[2 * DIGEST_BYTES + 1];
     struct note_key key;
     struct signer *signer;
+    _Atomic bool rotate_asked;
+    _Atomic uint64_t rotations; /* hand-overs since the start */
+    bool rotating;              /* the entry is durable, the signer still has both keys */
+    uint64_t rotation_index;
+    struct note_key next_key;
+    char next_vkey[NOTE_VKEY_MAX];
     bool signer_lost; /* it has ended, and on_signer_lost was called */
     void (*on_signer_lost)(void *arg);
     void *on_signer_lost_arg;
@@ -162,6 +168,13 @@ enum trouble batch_trouble(const struct audit_log *log);
 
 /* checkpoint.c */
 MUST_CHECK enum err checkpoint_write(struct audit_log *log);
+
+/* rotate.c */
+void rotate_begin(struct audit_log *log);
+MUST_CHECK enum err rotate_prepare_sign(struct audit_log *log);
+MUST_CHECK enum err rotate_finish(struct audit_log *log);
+/* The last key_rotated entry names a key that the signer does not sign with yet; false: nor is it the one that waits. */
+bool rotate_resume(struct audit_log *log, uint64_t index, struct span new_vkey);
 
 /* manifest.c: with nothing in hand */
 MUST_CHECK enum err manifest_write(struct audit_log *log);

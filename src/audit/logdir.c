@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "logdir.h"
+#include "rotations.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -215,6 +216,26 @@ static bool has_segments(const struct audit_log *log)
     return any;
 }
 
+static enum err write_vkey(struct audit_log *log)
+{
+    char line[NOTE_VKEY_MAX + 1];
+    int len = snprintf(line, sizeof line, "%s\n", log->vkey);
+    return io_replace_file(log->keys_dir, "log.vkey", span_make(line, (size_t)len), 0644);
+}
+
+/* A hand-over that ended between the signer's last word and this file. The entries are asked about it later. */
+static bool was_handed_over(const struct audit_log *log, struct span vkey)
+{
+    struct rotations r;
+    struct note_key before;
+    if (note_key_parse(vkey, &before) != ERR_NONE || rotations_read(log->keys_dir, &r) != ERR_NONE)
+        return false;
+    const struct rotation *last = r.count > 0 ? &r.rows[r.count - 1] : NULL;
+    bool was = last != NULL && note_key_same(&last->before, &before) && note_key_same(&last->after, &log->key);
+    rotations_free(&r);
+    return was;
+}
+
 /* log.json and keys/log.vkey are written once; a log whose entries are there without them was taken apart. */
 static enum audit_start identify(struct audit_log *log, const char *dir, char *message, size_t cap)
 {
@@ -238,13 +259,13 @@ static enum audit_start identify(struct audit_log *log, const char *dir, char *m
     outbuf_hex(&o, span_make(hash, sizeof hash));
     err = io_read_file(log->keys_dir, "log.vkey", vkey, sizeof vkey, &len);
     if (err == ERR_NOT_FOUND) {
-        char line[NOTE_VKEY_MAX + 1];
-        int line_len = snprintf(line, sizeof line, "%s\n", log->vkey);
-        err = io_replace_file(log->keys_dir, "log.vkey", span_make(line, (size_t)line_len), 0644);
+        err = write_vkey(log);
     } else if (err == ERR_NONE) {
         while (len > 0 && vkey[len - 1] == '\n')
             len--;
-        if (!span_is(span_make(vkey, len), log->vkey))
+        if (!span_is(span_make(vkey, len), log->vkey) && was_handed_over(log, span_make(vkey, len)))
+            err = write_vkey(log);
+        else if (!span_is(span_make(vkey, len), log->vkey))
             return start_refused(
                 AUDIT_START_ROLLBACK, message, cap,
                 "%s was signed with another key than the signer's; the signer's state does not know it", dir);

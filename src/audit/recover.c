@@ -25,6 +25,8 @@ struct recovery {
     bool published_seen, signer_seen;
     bool no_memory, malformed;
     uint64_t malformed_index;
+    uint64_t rotated_at; /* the last key_rotated entry, and the key that it names; empty: none */
+    char rotated_to[NOTE_VKEY_MAX];
 };
 
 /* The last whole note of checkpoints.log; what was written of another when the machine stopped is cut. */
@@ -80,7 +82,23 @@ static bool on_entry(void *arg, uint64_t index, struct span leaf)
         r->malformed = true;
         r->malformed_index = index;
     }
+    if (facts.kind == LEAF_EVENT && facts.event == EVENT_KEY_ROTATED && finding != LEDGER_MALFORMED) {
+        struct span vkey = leaf_text(facts.unmapped, "new_vkey");
+        r->rotated_at = index;
+        snprintf(r->rotated_to, sizeof r->rotated_to, "%.*s", (int)vkey.len, (const char *)vkey.data);
+    }
     return !r->no_memory && !r->malformed;
+}
+
+/* The signer has the key that the log was handed over to, or waits to be told that it was. */
+static enum audit_start judge_key(const struct recovery *r, char *message, size_t cap)
+{
+    if (r->rotated_to[0] == '\0' || strcmp(r->rotated_to, r->log->vkey) == 0 ||
+        rotate_resume(r->log, r->rotated_at, span_text(r->rotated_to)))
+        return AUDIT_START_OK;
+    return start_refused(AUDIT_START_ROLLBACK, message, cap,
+                         "entry %llu hands the log over to another key than the signer's",
+                         (unsigned long long)r->rotated_at);
 }
 
 static bool on_commit(void *arg, const struct commit *commit, const struct tree *tree)
@@ -222,6 +240,9 @@ enum audit_start recover(struct audit_log *log, char *message, size_t cap)
     };
     enum walk_state state = walk_run(&walk);
     result = judge_walk(&r, &walk, state, message, cap);
+    if (result != AUDIT_START_OK)
+        return result;
+    result = judge_key(&r, message, cap);
     if (result != AUDIT_START_OK)
         return result;
     log->tree = walk.tree;

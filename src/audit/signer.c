@@ -193,6 +193,8 @@ enum err signer_late(struct signer *signer, struct tree_head *out_head,
     if (!signer->owed)
         return ERR_NOT_FOUND;
     enum err err = take(signer, 0);
+    if (err == ERR_NONE && signer->request.ask != SIGNER_SIGN)
+        return ERR_NOT_FOUND;
     if (err == ERR_NONE)
         err = said(signer);
     if (err != ERR_NONE)
@@ -226,6 +228,45 @@ enum err signer_sign(struct signer *signer, const struct tree_head *head, const 
     if (err == ERR_NONE)
         memcpy(out_signature, signer->told.signature, ED25519_SIGNATURE_BYTES);
     return err;
+}
+
+static enum err order(struct signer *signer, enum signer_ask what)
+{
+    if (signer->ended)
+        return ERR_CLOSED;
+    if (signer->owed)
+        return ERR_AGAIN;
+    enum err err = ask(signer, what);
+    if (err == ERR_NONE)
+        err = take(signer, SIGN_MS);
+    return err == ERR_NONE ? said(signer) : err;
+}
+
+enum err signer_prepare(struct signer *signer)
+{
+    return order(signer, SIGNER_PREPARE);
+}
+
+enum err signer_turn(struct signer *signer)
+{
+    return order(signer, SIGNER_TURN);
+}
+
+bool signer_next(const struct signer *signer, uint8_t out_public[static ED25519_KEY_BYTES])
+{
+    memcpy(out_public, signer->told.next_public, ED25519_KEY_BYTES);
+    return signer->told.has_next;
+}
+
+void signer_set_overlap(struct signer *signer, bool overlap)
+{
+    signer->request.overlap = overlap;
+}
+
+bool signer_overlap(const struct signer *signer, uint8_t out_signature[static ED25519_SIGNATURE_BYTES])
+{
+    memcpy(out_signature, signer->told.next_signature, ED25519_SIGNATURE_BYTES);
+    return signer->told.has_overlap;
 }
 
 int signer_fd(const struct signer *signer)

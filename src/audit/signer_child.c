@@ -86,7 +86,9 @@ static void sign(struct child *c, const struct signer_request *ask, struct signe
         return;
     errno = 0;
     reply->err = (int32_t)signer_core_sign(c->core, &ask->head, ask->proof, ask->proof_count,
-                                           span_make(ask->body, ask->body_len), reply->signature);
+                                           span_make(ask->body, ask->body_len), reply->signature,
+                                           ask->overlap != 0 ? reply->next_signature : NULL);
+    reply->has_overlap = ask->overlap != 0 && reply->err == ERR_NONE;
     reply->system = errno;
 }
 
@@ -103,6 +105,12 @@ static void answer(struct child *c, const struct signer_request *ask, struct sig
     case SIGNER_SIGN:
         sign(c, ask, reply);
         break;
+    case SIGNER_PREPARE:
+        reply->err = (int32_t)(c->core == NULL ? ERR_INVALID : signer_core_prepare(c->core));
+        break;
+    case SIGNER_TURN:
+        reply->err = (int32_t)(c->core == NULL ? ERR_INVALID : signer_core_turn(c->core));
+        break;
     default:
         reply->err = ERR_INVALID;
     }
@@ -110,6 +118,7 @@ static void answer(struct child *c, const struct signer_request *ask, struct sig
         return;
     signer_core_last(c->core, &reply->last);
     signer_core_public(c->core, reply->public_key);
+    reply->has_next = signer_core_next(c->core, reply->next_public);
     reply->state_missing = signer_core_state_missing(c->core);
 }
 

@@ -20,9 +20,15 @@ void signer_core_public(const struct signer_core *core, uint8_t out_public[stati
 /* There is a key and no memory: whoever removed it may have rolled the log back. */
 bool signer_core_state_missing(const struct signer_core *core);
 
-/* As signer_sign(); ERR_DENIED: the memory is missing and was not given up. */
+/* A hand-over to another key: prepare makes it, or takes the one that was given; a head is signed with both; turn forgets
+ * the old one. ERR_NOT_FOUND: none was prepared; ERR_DENIED: no head was signed with both since. */
+MUST_CHECK enum err signer_core_prepare(struct signer_core *core);
+MUST_CHECK enum err signer_core_turn(struct signer_core *core);
+bool signer_core_next(const struct signer_core *core, uint8_t out_public[static ED25519_KEY_BYTES]);
+
+/* As signer_sign(), with the next key as well where `out_next` is there; ERR_DENIED: the memory is missing and was not given up. */
 MUST_CHECK enum err signer_core_sign(struct signer_core *core, const struct tree_head *head, const uint8_t *proof,
                                      size_t proof_count, struct span note_body,
-                                     uint8_t out_signature[static ED25519_SIGNATURE_BYTES]);
+                                     uint8_t out_signature[static ED25519_SIGNATURE_BYTES], uint8_t *out_next);
 
 #endif

@@ -9,13 +9,14 @@
 
 #define SIGNER_MESSAGE_MAX 256
 
-enum signer_ask { SIGNER_LOAD = 1, SIGNER_SIGN = 2 };
+enum signer_ask { SIGNER_LOAD = 1, SIGNER_SIGN = 2, SIGNER_PREPARE = 3, SIGNER_TURN = 4 };
 
 struct signer_request {
     uint32_t ask;
     uint32_t number; /* the reply has the same */
     uint32_t proof_count;
     uint32_t body_len;
+    uint32_t overlap; /* sign with the next key as well */
     struct tree_head head;
     char origin[NOTE_ORIGIN_MAX + 1]; /* with SIGNER_LOAD */
     uint8_t proof[TREE_PROOF_MAX * DIGEST_BYTES];
@@ -32,6 +33,9 @@ struct signer_reply {
     struct tree_head last;
     uint8_t public_key[ED25519_KEY_BYTES];
     uint8_t signature[ED25519_SIGNATURE_BYTES];
+    bool has_next, has_overlap;
+    uint8_t next_public[ED25519_KEY_BYTES];
+    uint8_t next_signature[ED25519_SIGNATURE_BYTES];
     char message[SIGNER_MESSAGE_MAX];
 };
 

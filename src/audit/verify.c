@@ -250,6 +250,7 @@ enum verify_result audit_verify(const struct verify_options *options, struct ver
     ledger_free(&v.ledger);
     scope_free(v.scope);
     free(v.published.heads);
+    rotations_free(&v.rotations);
     snprintf(out->origin, sizeof out->origin, "%s", v.origin);
     out->key_given = options->vkey != NULL;
     out->pinned_given = v.has_pinned;

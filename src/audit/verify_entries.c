@@ -66,6 +66,8 @@ static void check_event(struct verify *v, uint64_t index, const struct leaf_fact
 {
     struct verify_report *r = v->report;
     check_blobs(v, index, facts->unmapped);
+    if (facts->event == EVENT_KEY_ROTATED)
+        verify_rotation_entry(v, index, facts);
     r->adopted += facts->event == EVENT_SIGNER_ADOPTED;
     if (facts->event != EVENT_LOG_STARTED)
         return;

@@ -53,7 +53,7 @@ static bool take_checkpoint(struct verify *v, const struct checkpoint *c)
     struct published *p = &v->published;
     struct verify_report *r = v->report;
     unsigned long long size = c->head.size;
-    if (!note_checkpoint_check(c, &v->key)) {
+    if (!verify_published_signature(v, c)) {
         verify_finding(r, VERIFY_TAMPERED, "checkpoints.log: the signature of the checkpoint of size %llu is wrong",
                        size);
         return false;
@@ -135,7 +135,7 @@ static bool read_current(struct verify *v, struct tree_head *out)
         verify_finding(v->report, VERIFY_TAMPERED, "checkpoint is not a checkpoint (%s)", err_text(err));
         return false;
     }
-    if (!note_checkpoint_check(&c, &v->key)) {
+    if (!verify_signature(v, &c)) {
         verify_finding(v->report, VERIFY_TAMPERED, "checkpoint: its signature is wrong for the key %s", v->key.origin);
         return false;
     }
@@ -153,7 +153,7 @@ static bool read_pinned(struct verify *v)
     enum err err = io_read_file(AT_FDCWD, v->options->pinned, text, sizeof text, &len);
     if (err == ERR_NONE)
         err = note_checkpoint_parse(span_make(text, len), &c, &covered);
-    if (err != ERR_NONE || !note_checkpoint_check(&c, &v->key)) {
+    if (err != ERR_NONE || !verify_signature(v, &c)) {
         verify_finding(v->report, VERIFY_FAILED, "%s is no checkpoint signed with this key", v->options->pinned);
         return false;
     }
@@ -184,7 +184,7 @@ bool verify_read_heads(struct verify *v)
     }
     struct outbuf o = outbuf_make(v->log_json_hash, sizeof v->log_json_hash - 1);
     outbuf_hex(&o, span_make(hash, sizeof hash));
-    if (!read_key(v) || !read_pinned(v))
+    if (!read_key(v) || !verify_read_rotations(v) || !read_pinned(v))
         return false;
     if (strcmp(v->key.origin, v->origin) != 0) {
         verify_finding(r, VERIFY_TAMPERED, "the key is of %s, the directory is the log of %s", v->key.origin,
@@ -205,6 +205,7 @@ bool verify_read_heads(struct verify *v)
 
 void verify_heads_skip(struct verify *v, uint64_t begun)
 {
+    verify_rotations_skip(v, begun);
     struct published *p = &v->published;
     while (p->at < p->count && p->heads[p->at].size <= begun)
         p->at++;
@@ -246,6 +247,7 @@ void verify_heads_end(struct verify *v, uint64_t size)
 {
     struct verify_report *r = v->report;
     unsigned long long have = size;
+    verify_rotations_end(v);
     if (r->signed_size > size) {
         r->has_first_bad = true;
         r->first_bad = size;

@@ -7,6 +7,7 @@
 #include "audit/verify.h"
 #include "ledger.h"
 #include "note.h"
+#include "rotations.h"
 #include "walk.h"
 
 struct published {
@@ -23,6 +24,9 @@ struct verify {
     char log_json_hash[2 * DIGEST_BYTES + 1];
     struct note_key key;
     bool key_is_ours; /* from the directory: proves nothing about who signed */
+    struct rotations rotations;
+    size_t handed_over;    /* rotations behind which a checkpoint signed with both keys was seen */
+    size_t rotations_seen; /* whose entry was read */
     struct published published;
     struct tree_head pinned;
     bool has_pinned, pinned_seen;
@@ -51,6 +55,15 @@ bool verify_read_heads(struct verify *v);
 void verify_heads_skip(struct verify *v, uint64_t begun);
 void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t size);
 void verify_heads_end(struct verify *v, uint64_t size);
+
+/* verify_keys.c: the key that was given, and those that it leads to. */
+bool verify_read_rotations(struct verify *v);
+bool verify_signature(const struct verify *v, const struct checkpoint *c);
+/* The same in the order of checkpoints.log: the first one behind a hand-over has both signatures. */
+bool verify_published_signature(struct verify *v, const struct checkpoint *c);
+void verify_rotation_entry(struct verify *v, uint64_t index, const struct leaf_facts *facts);
+void verify_rotations_skip(struct verify *v, uint64_t begun);
+void verify_rotations_end(struct verify *v);
 
 /* verify_scope.c: one environment alone, and what outcomes add up to. */
 MUST_CHECK enum err scope_new(struct verify *v);

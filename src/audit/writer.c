@@ -169,6 +169,7 @@ static void housekeeping(struct audit_log *log)
     events_pending(log);
     if (now - log->marked_ns >= NS_PER_S)
         watermark_look(log, now);
+    rotate_begin(log);
     if (log->batch.count == 0 && now - log->manifest_ns >= log->manifest_every_ns && manifest_write(log) != ERR_NONE)
         gate_close(log, batch_trouble(log), "a manifest could not be written");
     if (log->batch.count == 0)

@@ -173,6 +173,7 @@ static const struct sub_verb sub_verbs[] = {
     {"ship",       audit_verb_ship,       "a second copy elsewhere, kept up and acknowledged"                },
     {"hmac",       audit_verb_hmac,       "was this secret used? values by standard input"                   },
     {"cosign",     audit_verb_cosign,     "have witnesses sign the newest tree head, or refuse it"           },
+    {"rotate-key", audit_verb_rotate_key, "another signing key, which the old one leads to"                  },
     {"status",     status,                "size, signatures and holder of a log"                             },
 };
 

@@ -21,6 +21,7 @@ int audit_verb_ship(int argc, char **argv);
 int audit_verb_replay(int argc, char **argv);
 int audit_verb_absence(int argc, char **argv);
 int audit_verb_cosign(int argc, char **argv);
+int audit_verb_rotate_key(int argc, char **argv);
 
 /* For parsers of options: the one argument DIR, and its absence. Else ARGP_ERR_UNKNOWN. */
 error_t audit_take_dir(int key, char *arg, struct argp_state *state, const char **dir);

@@ -2,6 +2,7 @@
 /* Verbs that speak to a running proxy over its admin socket: status, health, reload. */
 #include "cli/verbs.h"
 
+#include "audit_verbs.h"
 #include "base/span.h"
 #include "control.h"
 
@@ -177,6 +178,19 @@ int verb_status(int argc, char **argv)
                "Prints what a running proxy is doing, as JSON."
                "\vExample:\n  sallyport status --admin unix:/run/sallyport/admin.sock",
                "GET", "/status");
+}
+
+int audit_verb_rotate_key(int argc, char **argv)
+{
+    return run(
+        argc, argv,
+        "Hands the audit log of a running proxy over to another signing key and prints its verifier key: a new one, "
+        "or given.key of the signer's directory (PEM of an Ed25519 key, mode 0600). The entry that says so holds "
+        "both keys, the next checkpoint is signed with both, and the old key is forgotten. Give the new line to "
+        "whoever verifies; the old one still leads to it."
+        "\vExample:\n  sallyport audit rotate-key --admin unix:/run/sallyport/admin.sock\n\n"
+        "Exit status: 0 handed over, 1 not, 64 wrong usage.",
+        "POST", "/rotate-key");
 }
 
 int verb_health(int argc, char **argv)

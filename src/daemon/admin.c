@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define ROTATE_MS  4000
 #define STATUS_MAX 16384
 
 struct admin {
@@ -203,6 +204,18 @@ static void post_reload(struct evhttp_request *request, struct daemon *daemon, u
         answer_text(request, 409, "refused", "refused: the previous policy stays in force\n");
 }
 
+/* Main waits for it: a hand-over is three fsyncs and two words with the signer. */
+static void post_rotate_key(struct evhttp_request *request, struct daemon *daemon)
+{
+    char text[512], vkey[400];
+    if (audit_log_rotate_key(daemon->log, ROTATE_MS, vkey, sizeof vkey) != ERR_NONE) {
+        answer_text(request, 409, "not done", "the signer did not hand over to another key in time\n");
+        return;
+    }
+    int len = snprintf(text, sizeof text, "%s\n", vkey);
+    answer(request, HTTP_OK, "OK", "text/plain", text, (size_t)len);
+}
+
 static void on_request(struct evhttp_request *request, void *arg)
 {
     struct daemon *daemon = arg;
@@ -221,6 +234,8 @@ static void on_request(struct evhttp_request *request, void *arg)
         get_status(request, daemon);
     else if (command == EVHTTP_REQ_POST && strcmp(path, "/reload") == 0)
         post_reload(request, daemon, uid);
+    else if (command == EVHTTP_REQ_POST && strcmp(path, "/rotate-key") == 0)
+        post_rotate_key(request, daemon);
     else if (!sessions_request(request, daemon, path, uid))
         evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }

@@ -2,10 +2,12 @@
 """What the audit log writes of itself and of long attempts, and what a sceptical auditor does to its writer."""
 import os
 import signal
+import subprocess
 
 from lab import wait_for
 from lab.gateway import Gateway
 from lab.origin import after_hello, echo
+from lab.proxy import unprivileged
 from test_audit import signer_of, small_disk  # noqa: F401
 
 KIB = 1024
@@ -175,3 +177,32 @@ def test_the_last_entries_sum_up(lab):
     assert set(last) == {"env-a", "env-b"}
     assert sorted(manifest["unmapped"]["environments"].split("\n")) == sorted(
         f"{seq}/{index}/{name}" for name, (seq, index) in last.items())
+
+
+def test_rotate_key(lab):
+    """The key is handed over while tunnels are open; both keys lead to the whole log, and the next start goes on."""
+    origin = lab.origin(after_hello(echo))
+    proxy = lab.proxy(hosts=[origin.at("*.a.test")])
+    before = proxy.ready["audit_key"]
+    client = proxy.tunnel("one.a.test", origin.port).send(b"x").expect(data=b"x")
+    done = subprocess.run([proxy.binary, "audit", "rotate-key", "--admin", f"unix:{proxy.folder}/admin/a.sock"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, **unprivileged())
+    assert done.returncode == 0, done.stdout.decode()
+    after = done.stdout.decode().strip()
+    client.send(b"y").expect(data=b"y").close()
+    proxy.tunnel("two.a.test", origin.port).send(b"x").expect(data=b"x").close()
+    wait_for(lambda: len(proxy.audit.outcomes()) == 2, what="both outcomes")
+    event = proxy.audit.event("key_rotated")
+    assert (event["class_uid"], event["activity_id"], event["entity"]["type"]) == (3004, 3, "key")
+    assert (event["unmapped"]["old_vkey"], event["unmapped"]["new_vkey"]) == (before, after)
+    assert proxy.stop() == 0
+    for key in (before, after):
+        done = proxy.audit.verify("--key", key)
+        assert done.returncode == 0, done.stdout.decode()
+    again = lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir)
+    assert again.ready["audit_key"] == after
+    assert again.stop() == 0
+    assert again.audit.verifies()
+    rotations = again.audit_dir / "keys" / "rotations"
+    rotations.write_text(rotations.read_text().replace(after, before))
+    assert again.audit.verify("--key", before).returncode == 2

@@ -44,7 +44,7 @@ static void take(struct verify *v, struct span note)
     uint64_t time_s = 0;
     struct checkpoint c;
     size_t len = 0;
-    if (note_checkpoint_parse(note, &c, &len) != ERR_NONE || !note_checkpoint_check(&c, &v->key) ||
+    if (note_checkpoint_parse(note, &c, &len) != ERR_NONE || !verify_signature(v, &c) ||
         c.head.size < v->witnessed.size)
         return;
     cosign_check(v->options->witnesses, note, have, &time_s);

@@ -187,19 +187,32 @@ static void stop_proxy(struct exec *e)
     e->proxy = 0;
 }
 
+/* Proxy and sandbox are made at the same time; the command waits for both. */
+static int prepare(struct exec *e, struct exec_feed *feed)
+{
+    if ((e->policy_path == NULL && !exec_write_tightest(e)) || !exec_proxy_start(e))
+        return 1;
+    int status = load_policy(e);
+    /* A log of its own lies below what is hidden anyway; another one must be there to be hidden. */
+    if (status == 0 && e->audit_dir != NULL)
+        status = exec_proxy_wait(e);
+    if (status == 0 && (!exec_hide(e) || !exec_sandbox_make(e)))
+        status = 1;
+    if (status == 0)
+        status = exec_proxy_wait(e);
+    if (status == 0 && (!feed_open(feed, e->audit, e->quiet) || !exec_sandbox_go(e)))
+        status = 1;
+    return status;
+}
+
 static int run(struct exec *e, int signal_fd)
 {
     static struct exec_feed feed;
-    int status = e->policy_path != NULL || exec_write_tightest(e) ? load_policy(e) : 1;
-    if (status == 0)
-        status = exec_proxy_start(e);
-    if (status == 0 && (!exec_hide(e) || !feed_open(&feed, e->audit, e->quiet)))
-        status = 1;
-    bool started = status == 0 && exec_sandbox_start(e);
+    int status = prepare(e, &feed);
+    bool started = status == 0;
     if (started)
         status = wait_for_end(e, &feed, signal_fd);
-    else if (status == 0)
-        status = 1;
+    exec_sandbox_stay(e);
     if (e->sandbox > 0)
         waitpid(e->sandbox, NULL, 0);
     stop_proxy(e);

@@ -43,7 +43,8 @@ struct exec {
     char pinned[EXEC_PINNED_MAX][EXEC_PATH_MAX]; /* directories that the command could otherwise move away */
     size_t pinned_count;
     sigset_t mask_before;
-    pid_t proxy, sandbox; /* 0: not running */
+    pid_t proxy, sandbox;                       /* 0: not running */
+    int proxy_ready, sandbox_ready, sandbox_go; /* descriptors; 0: closed */
 };
 
 /* ---- exec_place.c ---- */
@@ -57,12 +58,18 @@ void exec_unplace(const struct exec *e);
 /* ---- exec_proxy.c ---- */
 /* The policy where none was given: nothing leaves. False with a message. */
 bool exec_write_tightest(struct exec *e);
+/* It starts beside what else is to be prepared. False with a message. */
+bool exec_proxy_start(struct exec *e);
 /* Returns when it is ready. Gives 0, or the exit status with a message. */
-int exec_proxy_start(struct exec *e);
+int exec_proxy_wait(struct exec *e);
 
 /* ---- exec_sandbox.c ---- */
+/* It is made, and waits. False with a message. */
+bool exec_sandbox_make(struct exec *e);
 /* Returns when the relay listens and the command is about to start. False with a message. */
-bool exec_sandbox_start(struct exec *e);
+bool exec_sandbox_go(struct exec *e);
+/* It does not go; or it went already. */
+void exec_sandbox_stay(struct exec *e);
 
 /* ---- exec_mounts.c: in the sandbox ---- */
 bool exec_mounts(const struct exec *e, const char *cwd);

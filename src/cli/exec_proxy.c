@@ -155,26 +155,34 @@ static bool take_ready(struct exec *e, int fd)
     return key != NULL;
 }
 
-int exec_proxy_start(struct exec *e)
+bool exec_proxy_start(struct exec *e)
 {
     int ready[2];
-    if (pipe2(ready, O_CLOEXEC) != 0) {
-        exec_failed("a pipe");
-        return 1;
-    }
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        return exec_failed("a pipe");
     e->proxy = fork();
     if (e->proxy == 0)
         be_proxy(e, ready[1]);
     close(ready[1]);
-    bool up = e->proxy > 0 && take_ready(e, ready[0]);
-    close(ready[0]);
+    e->proxy_ready = ready[0];
+    if (e->proxy > 0)
+        return true;
+    e->proxy = 0;
+    return exec_failed("the proxy");
+}
+
+int exec_proxy_wait(struct exec *e)
+{
+    if (e->proxy_ready == 0)
+        return 0;
+    bool up = take_ready(e, e->proxy_ready);
+    close(e->proxy_ready);
+    e->proxy_ready = 0;
     if (up)
         return 0;
     int status = 0;
-    if (e->proxy > 0) {
-        kill(e->proxy, SIGKILL);
-        waitpid(e->proxy, &status, 0);
-    }
+    kill(e->proxy, SIGKILL);
+    waitpid(e->proxy, &status, 0);
     e->proxy = 0;
     show_log(e);
     fputs("sallyport exec: the proxy did not start, so the command did not either\n", stderr);

@@ -86,7 +86,7 @@ struct start {
     const struct exec *exec;
     uid_t uid;
     gid_t gid;
-    int relay, ready; /* descriptors */
+    int relay, ready, go; /* descriptors */
     char cwd[EXEC_PATH_MAX];
 };
 
@@ -120,10 +120,21 @@ static bool enter(const struct start *s)
     return false;
 }
 
+/* Until there is a proxy; nothing comes when there will be none. */
+static bool wait_go(int fd)
+{
+    char go;
+    ssize_t n;
+    do
+        n = read(fd, &go, 1);
+    while (n < 0 && errno == EINTR);
+    return n == 1;
+}
+
 static _Noreturn void be_first(const struct start *s)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || !enter(s) || !exec_mounts(s->exec, s->cwd) || !loopback_up() ||
-        !drop_powers() || !exec_filter())
+        !drop_powers() || !exec_filter() || !wait_go(s->go))
         _exit(1);
     become_relay(s);
 }
@@ -158,30 +169,50 @@ static bool wait_ready(int fd)
     return n > 0;
 }
 
-bool exec_sandbox_start(struct exec *e)
+bool exec_sandbox_make(struct exec *e)
 {
     static struct start s;
-    int ready[2];
+    int ready[2] = {-1, -1}, go[2] = {-1, -1};
     s = (struct start){.exec = e, .uid = geteuid(), .gid = getegid(), .relay = open_relay()};
     if (s.relay < 0)
         return false;
     if (getcwd(s.cwd, sizeof s.cwd) == NULL || s.cwd[0] != '/')
         memcpy(s.cwd, "/", 2);
-    if (pipe2(ready, O_CLOEXEC) != 0)
+    if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0)
         return exec_failed("a pipe");
     s.ready = ready[1];
+    s.go = go[0];
     fflush(NULL);
     e->sandbox = (pid_t)syscall(SYS_clone, (unsigned long)(NAMESPACES | SIGCHLD), 0UL, 0UL, 0UL, 0UL);
-    if (e->sandbox == 0)
+    if (e->sandbox == 0) {
+        close(go[1]); /* or it would wait for itself */
         be_first(&s);
+    }
     int error = errno;
     close(ready[1]);
+    close(go[0]);
     close(s.relay);
-    if (e->sandbox < 0) {
-        e->sandbox = 0;
-        say_no_namespaces(error);
-    }
-    bool up = e->sandbox > 0 && wait_ready(ready[0]);
-    close(ready[0]);
+    e->sandbox_ready = ready[0];
+    e->sandbox_go = go[1];
+    if (e->sandbox > 0)
+        return true;
+    e->sandbox = 0;
+    say_no_namespaces(error);
+    return false;
+}
+
+bool exec_sandbox_go(struct exec *e)
+{
+    bool up = write(e->sandbox_go, "g", 1) == 1 && wait_ready(e->sandbox_ready);
+    exec_sandbox_stay(e);
     return up;
+}
+
+void exec_sandbox_stay(struct exec *e)
+{
+    if (e->sandbox_go > 0)
+        close(e->sandbox_go);
+    if (e->sandbox_ready > 0)
+        close(e->sandbox_ready);
+    e->sandbox_go = e->sandbox_ready = 0;
 }

@@ -304,6 +304,25 @@ def test_a_working_directory_that_is_hidden(ordinary):
     assert (process.returncode, process.stdout) == (0, ""), process.stderr
 
 
+def test_a_log_of_its_own(ordinary):
+    """Without --audit-dir each run has its directory, which the command does not see; nothing runs when it fails."""
+    base = ordinary.home / ".local" / "state" / "sallyport" / "exec"
+    run = lambda *words: subprocess.run([ordinary.lab.binary, "exec", *words], capture_output=True, text=True,  # noqa: E731
+                                        cwd=ordinary.work, env=ordinary.env, timeout=60, **ordinary.account)
+    for count in (1, 2):
+        done = run("--", "sh", "-c", f"ls -A {base.parent}; curl -s https://denied.test/; exit 3")
+        assert (done.returncode, done.stdout) == (3, ""), done
+        logs = sorted(base.iterdir())
+        assert len(logs) == count and str(logs[-1] / "audit") in done.stderr
+        audit = Audit(ordinary.lab.binary, str(logs[-1] / "audit"), ordinary.lab.checker)
+        assert audit.verifies() and len(audit.attempts(host="denied.test", verdict="deny")) == 1
+        assert not (logs[-1] / "s").exists(), "the socket has gone with its run"
+    ordinary.policy.write_text("name: x\nconfig:\n  type: self_hosted\n")
+    os.chmod(ordinary.policy, 0o644)
+    done = run("--policy", str(ordinary.policy), "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (78, "") and "networking" in done.stderr, done
+
+
 def test_exit_status(ordinary):
     for script, status in (("exit 0", 0), ("exit 42", 42), ("kill -KILL $$", 137), ("kill -TERM $$", 143)):
         assert ordinary.run("sh", "-c", script, policy=False).returncode == status

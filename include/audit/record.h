@@ -108,6 +108,8 @@ struct record_flow {
     X(KEY_CREATED, 3004, 10, "key_created")                                                                            \
     X(SESSION_OPENED, 3004, 1, "session_opened")                                                                       \
     X(SESSION_CHANGED, 3004, 3, "session_changed")                                                                     \
+    X(ENVIRONMENT_DENIED, 3004, 3, "environment_denied")                                                               \
+    X(ENVIRONMENT_LIFTED, 3004, 3, "environment_lifted")                                                               \
     X(SESSION_CLOSED, 3004, 4, "session_closed")                                                                       \
     X(KEY_ROTATED, 3004, 3, "key_rotated")                                                                             \
     X(SIGNER_ADOPTED, 3004, 3, "signer_adopted")

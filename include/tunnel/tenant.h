@@ -42,6 +42,7 @@ struct tenant {
     struct env_gate gate;               /* shut by the audit log when this environment alone fills the disk */
     struct name_budget *names;
     struct meter meter; /* of clients that have no session */
+    atomic_bool denied; /* as a whole, by an operator: its owner's to set and to ask */
     struct why why;     /* refusals of clients that have no session */
 };
 

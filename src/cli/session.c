@@ -66,7 +66,9 @@ static const char doc[] =
     "             --ttl, adds --label\n"
     "  phase run  closes the package groups of a session for good\n"
     "  close      no new connections; --now cuts its tunnels. Prints what the session did\n"
-    "  deny-all   of --session, of --environment, or of all: cuts tunnels, refuses everything\n"
+    "  deny-all   of --session, of --environment (its listeners and sessions), or of all: cuts tunnels, refuses\n"
+    "             everything, also after a restart\n"
+    "  lift       takes a deny-all of the same words back\n"
     "  list, show JSON; show --summary or --markdown: what the session did so far\n\n"
     "Example:\n"
     "  sallyport session open --environment invoices --session s-17 --ttl 8h --allow-hosts "
@@ -186,6 +188,7 @@ static const struct {
     {"show",     NULL,  "POST", "/sessions/show",      true },
     {"close",    NULL,  "POST", "/sessions/close",     true },
     {"deny-all", NULL,  "POST", "/sessions/deny-all",  false},
+    {"lift",     NULL,  "POST", "/sessions/lift",      false},
     {"list",     NULL,  "GET",  "/sessions",           false},
 };
 
@@ -252,7 +255,7 @@ static int ask(const struct session_options *o, const char *admin, const char *m
 
 int verb_session(int argc, char **argv)
 {
-    static const struct argp argp = {options, parse, "open|set|phase run|close|list|show|deny-all", doc, NULL,
+    static const struct argp argp = {options, parse, "open|set|phase run|close|list|show|deny-all|lift", doc, NULL,
                                      NULL,    NULL};
     struct session_options *o = calloc(1, sizeof *o);
     char path[4096];
@@ -264,7 +267,7 @@ int verb_session(int argc, char **argv)
         verb++;
     int status = EXIT_USAGE;
     if (verb == sizeof verbs / sizeof verbs[0])
-        fputs("sallyport session: say one of open, set, phase run, close, list, show, deny-all\n", stderr);
+        fputs("sallyport session: say one of open, set, phase run, close, list, show, deny-all, lift\n", stderr);
     else if (verbs[verb].needs_session && !o->has_session)
         fprintf(stderr, "sallyport session %s: --session is needed\n", verbs[verb].word);
     else if (o->admin != NULL || control_default_admin(path, sizeof path))

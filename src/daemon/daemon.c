@@ -128,6 +128,8 @@ void daemon_environments_into(struct json *j, const struct daemon *daemon)
         json_open(j, '{');
         json_key_span(j, "name", policy_name(book_at(daemon->book, i)));
         json_key_text(j, "id", policy_id(book_at(daemon->book, i)));
+        if (identity_is_denied(daemon->identity, policy_name(book_at(daemon->book, i))))
+            json_key_bool(j, "denied", true);
         json_close(j, '}');
     }
     json_close(j, ']');
@@ -137,7 +139,7 @@ size_t daemon_environments_bytes(const struct daemon *daemon)
 {
     size_t bytes = 64;
     for (size_t i = 0; i < book_count(daemon->book); i++)
-        bytes += 64 + POLICY_ID_TEXT + 6 * policy_name(book_at(daemon->book, i)).len; /* \u00XX at worst */
+        bytes += 80 + POLICY_ID_TEXT + 6 * policy_name(book_at(daemon->book, i)).len; /* \u00XX at worst */
     return bytes;
 }
 
@@ -228,7 +230,7 @@ static int start(struct daemon *daemon)
     if (privacy_open(daemon) != ERR_NONE)
         return EXIT_CONFIG;
     if (entrances_open(daemon) != ERR_NONE || sessions_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE ||
-        entrances_check_inherited() != ERR_NONE)
+        entrances_check_inherited() != ERR_NONE || deny_restore(daemon) != ERR_NONE)
         return EXIT_CONFIG;
     if (cage_close(daemon) != ERR_NONE)
         return 1;

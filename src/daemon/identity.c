@@ -14,7 +14,10 @@
 struct identity {
     struct limits defaults;
     struct tenant *unknown;
-    pthread_mutex_t lock; /* of the list, which main makes longer while the audit log's writer may look into it */
+    pthread_mutex_t lock;      /* of the list, which main makes longer while the audit log's writer may look into it */
+    struct narrowing *nothing; /* what an environment that is denied as a whole leaves */
+    char (*denied)[128];       /* names, also of environments that are not there; "*": all. Main's alone */
+    size_t denied_count;
     struct tenant **tenants;
     size_t count, cap;
 };
@@ -27,7 +30,10 @@ enum err identity_new(struct identity **out)
     limits_default(&identity->defaults);
     pthread_mutex_init(&identity->lock, NULL);
     enum err err = tenant_new(span_text("-"), &identity->unknown);
+    if (err == ERR_NONE)
+        err = narrowing_new(&(struct narrowing_spec){.deny_all = true}, NULL, &identity->nothing);
     if (err != ERR_NONE) {
+        tenant_free(identity->unknown);
         free(identity);
         return err;
     }
@@ -43,8 +49,64 @@ void identity_free(struct identity *identity)
         tenant_free(identity->tenants[i]);
     free(identity->tenants);
     tenant_free(identity->unknown);
+    narrowing_unref(identity->nothing);
+    free(identity->denied);
     pthread_mutex_destroy(&identity->lock);
     free(identity);
+}
+
+/* ---- what is denied as a whole ---- */
+
+static size_t find_denied(const struct identity *identity, struct span name)
+{
+    size_t i = 0;
+    while (i < identity->denied_count && !span_is(name, identity->denied[i]))
+        i++;
+    return i;
+}
+
+bool identity_is_denied(const struct identity *identity, struct span environment)
+{
+    return find_denied(identity, environment) < identity->denied_count ||
+           find_denied(identity, span_text("*")) < identity->denied_count;
+}
+
+static enum err list_denied(struct identity *identity, const char *name, bool deny)
+{
+    size_t at = find_denied(identity, span_text(name)), len = strlen(name);
+    if (!deny && strcmp(name, "*") == 0) {
+        identity->denied_count = 0;
+    } else if (!deny && at < identity->denied_count) {
+        identity->denied_count--;
+        memmove(identity->denied[at], identity->denied[identity->denied_count], sizeof *identity->denied);
+    } else if (deny && at == identity->denied_count) {
+        if (len == 0 || len >= sizeof *identity->denied || at == TENANTS_MAX)
+            return ERR_TOO_BIG;
+        char(*more)[128] = realloc(identity->denied, (at + 1) * sizeof *more);
+        if (more == NULL)
+            return ERR_NO_MEMORY;
+        identity->denied = more;
+        memcpy(more[at], name, len + 1);
+        identity->denied_count++;
+    }
+    return ERR_NONE;
+}
+
+enum err identity_deny(struct identity *identity, const char *name, bool deny)
+{
+    enum err err = list_denied(identity, name, deny);
+    for (size_t i = 0; i < identity->count; i++)
+        atomic_store(&identity->tenants[i]->denied,
+                     identity_is_denied(identity, span_text(identity->tenants[i]->name)));
+    return err;
+}
+
+void identity_denied_into(const struct identity *identity, struct outbuf *out)
+{
+    for (size_t i = 0; i < identity->denied_count; i++) {
+        outbuf_text(out, identity->denied[i]);
+        outbuf_char(out, '\n');
+    }
 }
 
 /* ---- a new book ---- */
@@ -70,9 +132,11 @@ static enum err add_locked(struct identity *identity, struct span name, struct t
         identity->cap = cap;
     }
     enum err err = tenant_new(name, &identity->tenants[identity->count]);
-    if (err == ERR_NONE)
-        *out = identity->tenants[identity->count++];
-    return err;
+    if (err != ERR_NONE)
+        return err;
+    *out = identity->tenants[identity->count++];
+    atomic_store(&(*out)->denied, identity_is_denied(identity, name));
+    return ERR_NONE;
 }
 
 static enum err add(struct identity *identity, struct span name, struct tenant **out)
@@ -134,6 +198,12 @@ static const struct limits *hook_limits(void *ctx, const struct book *book, cons
     return at != ROSTER_NONE ? policy_limits(book_at(book, at)) : &identity->defaults;
 }
 
+static void leave_nothing_if_denied(const struct identity *identity, struct tunnel_who *who)
+{
+    if (atomic_load(&who->tenant->denied))
+        who->narrowing = identity->nothing;
+}
+
 /* The socket made for a session says all: a client over it has no address. */
 static enum reason by_session(const struct identity *identity, const struct roster *roster, const struct book *book,
                               struct session *session, struct tunnel_who *out)
@@ -147,6 +217,7 @@ static enum reason by_session(const struct identity *identity, const struct rost
     out->policy = book_at(book, at);
     out->tenant = roster_tenant(roster, at);
     out->environment = span_text(out->tenant->name);
+    leave_nothing_if_denied(identity, out);
     return REASON_NONE;
 }
 
@@ -169,6 +240,7 @@ static enum reason hook_identify(void *ctx, const struct book *book, const struc
     out->policy = book_at(book, at);
     out->tenant = roster_tenant(roster, at);
     out->environment = span_text(out->tenant->name);
+    leave_nothing_if_denied(identity, out);
     return REASON_NONE;
 }
 

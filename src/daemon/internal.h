@@ -64,6 +64,11 @@ struct env_gate *identity_gate(void *arg, struct span name);
  */
 MUST_CHECK enum err identity_prepare(struct identity *identity, const struct config *open, const struct config *config,
                                      struct book *book, struct diag *diag);
+/* Denies an environment as a whole ("*": all of them, also those of a later book), or lifts that. Workers see it at
+ * once; open tunnels are to be judged again. Main, as the next two. */
+MUST_CHECK enum err identity_deny(struct identity *identity, const char *name, bool deny);
+bool identity_is_denied(const struct identity *identity, struct span environment);
+void identity_denied_into(const struct identity *identity, struct outbuf *out); /* a name a line */
 struct tunnel_hooks identity_hooks(struct identity *identity);
 
 /* ---- worker.c ---- */
@@ -178,6 +183,12 @@ void session_who(struct session *session, struct tunnel_who *out);
 /* Those of the environment that session_identify() found, as the session narrows them. */
 const struct limits *session_limits(const struct session *session);
 void sessions_worker_stop(struct worker *worker); /* no new clients */
+
+/* ---- deny.c ---- */
+/* Before the workers run. ERR_* if what was denied before cannot be known. */
+MUST_CHECK enum err deny_restore(struct daemon *daemon);
+/* `name` empty: all environments. False with `why`. */
+bool deny_change(struct daemon *daemon, const char *name, bool deny, const char *who, char *why, size_t why_cap);
 
 /* ---- admin.c ---- */
 MUST_CHECK enum err admin_open(struct daemon *daemon);

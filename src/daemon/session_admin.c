@@ -9,6 +9,7 @@
  *   POST /sessions/phase-run  session=: package groups are closed for good
  *   POST /sessions/close      session=, now=true cuts its tunnels
  *   POST /sessions/deny-all   session= or environment= or neither: cuts tunnels, refuses everything
+ *   POST /sessions/lift       the same words: takes that back
  */
 #include "session.h"
 
@@ -46,7 +47,8 @@ static void describe(struct json *j, const struct session *session)
     session_limits_text(&spec->limits, limits);
     json_key_text(j, "limits", limits);
     json_key_text(j, "phase", spec->run_phase ? "run" : "setup");
-    json_key_bool(j, "deny_all", spec->deny_all);
+    json_key_bool(j, "deny_all",
+                  spec->deny_all || identity_is_denied(session->daemon->identity, span_text(spec->environment)));
     json_key_u64(j, "worker", session->worker->number);
     json_key_u64(j, "opened_s", spec->opened_s);
     json_key_u64(j, "opened_index", spec->opened_index);
@@ -131,31 +133,62 @@ static void post_close(struct ask *ask)
                   ask->spec->now ? "a session is closed, its tunnels are cut" : "a session is closed");
 }
 
-static void post_deny_all(struct ask *ask)
+static void say_denied(struct ask *ask, bool deny)
 {
-    const struct session_spec wanted = *ask->spec;
-    size_t count = 0, failed = 0;
-    for (struct session *s = ask->daemon->sessions->first; s != NULL; s = s->next) {
-        if (!s->open || (wanted.session[0] != '\0' && strcmp(wanted.session, s->spec.session) != 0) ||
-            (wanted.environment[0] != '\0' && strcmp(wanted.environment, s->spec.environment) != 0))
-            continue;
-        *ask->spec = s->spec;
-        ask->spec->deny_all = true;
-        bool done = session_change(s, ask->spec, ask->who, "a session is denied everything, its tunnels are cut",
-                                   ask->why, sizeof ask->why) == ERR_NONE;
-        count += done;
-        failed += !done;
-    }
-    if (failed > 0) {
-        say_no(ask, HTTP_INTERNAL);
-        return;
-    }
+    const char *name = ask->spec->environment;
+    size_t sessions = 0, environments = 0;
+    for (const struct session *s = ask->daemon->sessions->first; s != NULL; s = s->next)
+        sessions += s->open && (name[0] == '\0' || strcmp(name, s->spec.environment) == 0);
+    for (size_t i = 0; i < book_count(ask->daemon->book); i++)
+        environments += name[0] == '\0' || span_is(policy_name(book_at(ask->daemon->book, i)), name);
     struct json j = json_make(&ask->out);
     json_open(&j, '{');
-    json_key_u64(&j, "denied", count);
+    json_key(&j, deny ? "denied" : "lifted");
+    json_open(&j, '{');
+    json_key_u64(&j, "environments", environments);
+    json_key_u64(&j, "sessions", sessions);
+    json_close(&j, '}');
     json_close(&j, '}');
     outbuf_char(&ask->out, '\n');
     ask->status = HTTP_OK;
+}
+
+/* Of one session, of one environment, or of all. */
+static void set_deny_all(struct ask *ask, bool deny)
+{
+    if (ask->spec->session[0] != '\0') {
+        struct session *session = named(ask);
+        if (session == NULL)
+            return;
+        *ask->spec = session->spec;
+        ask->spec->deny_all = deny;
+        change(ask, session, ask->spec,
+               deny ? "a session is denied everything, its tunnels are cut" : "a session is denied no longer");
+        return;
+    }
+    char *name = ask->spec->environment;
+    /* An id is as good as a name; what is unknown can be denied before it comes, and be lifted after it has gone. */
+    const struct policy *policy = book_find_id(ask->daemon->book, span_text(name));
+    if (book_find(ask->daemon->book, span_text(name)) == NULL && policy != NULL &&
+        policy_name(policy).len < sizeof ask->spec->environment) {
+        struct span text = policy_name(policy);
+        memcpy(name, text.data, text.len);
+        name[text.len] = '\0';
+    }
+    if (deny_change(ask->daemon, name, deny, ask->who, ask->why, sizeof ask->why))
+        say_denied(ask, deny);
+    else
+        say_no(ask, HTTP_INTERNAL);
+}
+
+static void post_deny_all(struct ask *ask)
+{
+    set_deny_all(ask, true);
+}
+
+static void post_lift(struct ask *ask)
+{
+    set_deny_all(ask, false);
 }
 
 static void get_list(struct ask *ask)
@@ -227,6 +260,7 @@ static const struct {
     {"/sessions/show",      post_show    },
     {"/sessions/close",     post_close   },
     {"/sessions/deny-all",  post_deny_all},
+    {"/sessions/lift",      post_lift    },
 };
 
 static void perform(struct evhttp_request *request, struct ask *ask, const char *path)

@@ -169,6 +169,15 @@ enum err hashes_flush(struct hashes *h)
     return err;
 }
 
+enum err hashes_sync(struct hashes *h)
+{
+    enum err err = hashes_flush(h);
+    for (unsigned i = 0; i < TREE_ARRAYS && err == ERR_NONE; i++)
+        if (fdatasync(h->arrays[i].fd) != 0)
+            err = ERR_IO;
+    return err;
+}
+
 void hashes_rollback(struct hashes *h, uint64_t size)
 {
     for (unsigned i = 0; i < TREE_ARRAYS; i++) {

@@ -19,6 +19,8 @@ void hashes_emit(void *arg, unsigned array, uint64_t index, const uint8_t hash[s
 
 /* Writes what was appended. ERR_IO: not all of it could be; what is left is kept and tried again at the next call. */
 MUST_CHECK enum err hashes_flush(struct hashes *h);
+/* The same, durable. */
+MUST_CHECK enum err hashes_sync(struct hashes *h);
 /* The tree is `size` leaves long again; what was emitted behind that is forgotten. */
 void hashes_rollback(struct hashes *h, uint64_t size);
 /* A source for proofs; flushes by itself. */

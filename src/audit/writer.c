@@ -111,6 +111,9 @@ static void rotate(struct audit_log *log, uint64_t now)
     bool old = s->bytes > 0 && now - s->opened_ns > SEGMENT_AGE_NS;
     if (log->trouble != TROUBLE_NONE || s->fd < 0 || (!full && !old))
         return;
+    /* What is sealed stays sealed with its hashes. That they are derived makes a failure here none of the log's. */
+    enum err hashes = hashes_sync(log->hashes);
+    (void)hashes;
     if (segment_file_begin(log) == ERR_NONE)
         log->want_rotated = true;
     else

@@ -146,7 +146,7 @@ def test_what_cannot_be_proven(log):
 def go(tmp_path_factory):
     """The driver over Go's sumdb packages, as Debian has them: nothing is downloaded."""
     if shutil.which("go") is None or not GO_PACKAGES.exists():
-        pytest.skip("golang-go and golang-golang-x-mod-dev are not installed (tools/packages test)")
+        pytest.fail("golang-go and golang-golang-x-mod-dev are not installed (tools/packages test)")
     folder = tmp_path_factory.mktemp("go")
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GO111MODULE": "off", "GOPATH": "/usr/share/gocode",
            "GOCACHE": str(folder / "cache"), "GOFLAGS": "", "GOPROXY": "off"}

@@ -61,6 +61,7 @@ def test_row(lab, key):
     said = CASES[key](lab)
     folder = os.environ.get("SALLYPORT_FIGURES")
     if folder:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
         with open(pathlib.Path(folder) / "limits.jsonl", "a") as out:
             out.write(json.dumps({"limit": key, "at_n": said[0], "at_n_plus_1": said[1]}) + "\n")
 

@@ -60,8 +60,9 @@ def note_figure(item, report):
     door = doors[0] if doors else "absolute" if "test_http" in item.nodeid else "connect"
     end = "n/a" if report.skipped else "failed" if report.failed else SEEN[-1] if SEEN else "story"
     SEEN.clear()
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
     with open(pathlib.Path(folder) / "cases.jsonl", "a") as out:
-        out.write(json.dumps({"section": section[1], "door": door, "end": end}) + "\n")
+        out.write(json.dumps({"case": item.nodeid, "section": section[1], "door": door, "end": end}) + "\n")
 
 
 @pytest.hookimpl(hookwrapper=True)

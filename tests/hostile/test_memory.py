@@ -50,6 +50,7 @@ def test_what_a_connection_costs(binary, kind):
         assert len(held) + len(warm) == COUNT + 100
         folder = os.environ.get("SALLYPORT_FIGURES")
         if folder:
+            pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
             with open(pathlib.Path(folder) / "memory.jsonl", "a") as out:
                 out.write(json.dumps({"kind": kind, "bytes": each, "ceiling": CEILINGS[kind]}) + "\n")
         if "SAN_OPTIONS" not in " ".join(os.environ):

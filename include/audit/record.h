@@ -103,6 +103,7 @@ struct record_flow {
     X(OPEN_FLOWS, 1008, 99, "open_flows")                                                                              \
     X(LIMIT_WARNING, 1008, 99, "limit_warning")                                                                        \
     X(POLICY_LOADED, 3004, 10, "policy_loaded")                                                                        \
+    X(POLICY_FILE, 3004, 99, "policy_file")                                                                            \
     X(POLICY_REFUSED, 3004, 3, "policy_refused")                                                                       \
     X(POLICY_REMOVED, 3004, 4, "policy_removed")                                                                       \
     X(KEY_CREATED, 3004, 10, "key_created")                                                                            \

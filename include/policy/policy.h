@@ -113,7 +113,9 @@ struct policy_mark {
 
 struct policy_file {
     const char *path;
-    bool on_demand; /* an agent definition: a change of it counts only when somebody asks for a reload */
+    const char *kind;   /* environment, egress, list, agent, catalogue: a literal */
+    uint8_t sha256[32]; /* of what was read; zeros where nobody asked for it */
+    bool on_demand;     /* an agent definition: a change of it counts only when somebody asks for a reload */
     struct policy_mark mark;
 };
 

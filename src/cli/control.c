@@ -19,9 +19,13 @@
 #define ANSWER_MAX (16u * 1024u * 1024u)
 #define REASON_MAX 255
 
+#define OPT_COMMIT     1000
+#define COMMIT_LETTERS "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-"
+
 struct control_options {
     const char *admin;
     const char *reason;
+    const char *commit;
 };
 
 static const struct argp_option options[] = {
@@ -36,6 +40,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (strlen(arg) > REASON_MAX || strpbrk(arg, "\r\n") != NULL)
             argp_error(state, "--reason wants one line of at most %d bytes", REASON_MAX);
         o->reason = arg;
+        return 0;
+    }
+    if (key == OPT_COMMIT) {
+        if (strlen(arg) > 64 || arg[0] == '\0' || arg[strspn(arg, COMMIT_LETTERS)] != '\0')
+            argp_error(state, "--commit wants at most 64 letters, digits, '.', '_' and '-'");
+        o->commit = arg;
         return 0;
     }
     if (key != 'a')
@@ -164,7 +174,10 @@ static int run_with(const struct argp_option *wanted, int argc, char **argv, con
     if (o.admin == NULL && !control_default_admin(path, sizeof path))
         return EXIT_USAGE;
     const char *body = o.reason != NULL ? o.reason : "";
-    return control_ask(o.admin != NULL ? o.admin : path, method, what, body) == 200 ? 0 : 1;
+    char target[128];
+    snprintf(target, sizeof target, "%s%s%s", what, o.commit != NULL ? "?commit=" : "",
+             o.commit != NULL ? o.commit : "");
+    return control_ask(o.admin != NULL ? o.admin : path, method, target, body) == 200 ? 0 : 1;
 }
 
 static int run(int argc, char **argv, const char *doc, const char *method, const char *what)
@@ -206,7 +219,8 @@ int verb_reload(int argc, char **argv)
     static const struct argp_option with_reason[] = {
         {"admin",                                                  'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
         {"reason",                                             'r', "TEXT", 0, "why, one line; kept in the audit log", 0},
-        {0},
+        {"commit", OPT_COMMIT, "ID", 0, "of the sources, where they are versioned; kept in the audit log", 0},
+        {0                                                       },
     };
     return run_with(with_reason, argc, argv,
                     "Makes a running proxy load its policies now, as SIGHUP does. Ends with 1 if they were refused: "

@@ -116,6 +116,10 @@ static void print_words(const struct policy_entry *e)
         printf(": ");
         print_safe(e->reason);
     }
+    if (e->commit[0] != '\0') {
+        printf("  commit ");
+        print_safe(e->commit);
+    }
     if (strcmp(e->event, "policy_refused") == 0) {
         printf("\n    ");
         print_safe(e->file);
@@ -139,6 +143,7 @@ static void print_json(const struct policy_entry *e)
         {"id",                 e->id         },
         {"who",                e->who        },
         {"reason",             e->reason     },
+        {"commit",             e->commit     },
         {"file",               e->file       },
         {"text_sha256",        e->text       },
         {"egress_text_sha256", e->egress_text},

@@ -33,7 +33,7 @@ static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *ou
     json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
     json_t *metadata = json_object_get(record, "metadata"), *unmapped = json_object_get(record, "unmapped");
     const char *event = text_of(metadata, "event_code");
-    bool wanted = strncmp(event, "policy_", 7) == 0;
+    bool wanted = strncmp(event, "policy_", 7) == 0 && strcmp(event, "policy_file") != 0;
     if (wanted) {
         *out = (struct policy_entry){
             .index = index,
@@ -50,6 +50,7 @@ static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *ou
         COPY(out->egress_text, text_of(unmapped, "egress_text_sha256"));
         COPY(out->who, text_of(unmapped, "who"));
         COPY(out->reason, text_of(unmapped, "reason"));
+        COPY(out->commit, text_of(unmapped, "commit"));
         COPY(out->file, text_of(unmapped, "file"));
         COPY(out->message, text_of(record, "message"));
     }

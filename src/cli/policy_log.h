@@ -17,7 +17,7 @@ struct policy_entry {
     char environment[136];          /* empty: the configuration as a whole */
     char id[65];                    /* of the policy; of a configuration the hash of its text */
     char text[65], egress_text[65]; /* hashes; empty: none */
-    char who[160], reason[300];
+    char who[160], reason[300], commit[72];
     char file[512];
     char message[512];
 };

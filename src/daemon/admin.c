@@ -192,12 +192,32 @@ static bool read_reason(struct evhttp_request *request, char *out, size_t cap)
     return true;
 }
 
+/* "commit=ID" of the query: letters, digits, '.', '_', '-'. False: there is something else. */
+static bool read_commit(struct evhttp_request *request, char *out, size_t cap)
+{
+    static const char key[] = "commit=";
+    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    out[0] = '\0';
+    if (query == NULL)
+        return true;
+    if (strncmp(query, key, sizeof key - 1) != 0)
+        return false;
+    const char *id = query + sizeof key - 1;
+    size_t len = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-");
+    if (len == 0 || len >= cap || id[len] != '\0')
+        return false;
+    memcpy(out, id, len + 1);
+    return true;
+}
+
 static void post_reload(struct evhttp_request *request, struct daemon *daemon, uid_t uid)
 {
     struct load_cause cause = {.automatic = false};
     snprintf(cause.who, sizeof cause.who, "admin socket, uid %u", (unsigned)uid);
     if (!read_reason(request, cause.reason, sizeof cause.reason))
         answer_text(request, HTTP_BADREQUEST, "bad reason", "a reason is one line of at most 255 bytes\n");
+    else if (!read_commit(request, cause.commit, sizeof cause.commit))
+        answer_text(request, HTTP_BADREQUEST, "bad commit", "a commit is at most 64 letters and digits\n");
     else if (daemon_reload(daemon, &cause))
         answer_text(request, HTTP_OK, "OK", "reloaded\n");
     else

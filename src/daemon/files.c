@@ -21,7 +21,8 @@ bool files_add(struct files *files, const char *path, bool on_demand, const stru
     char *copy = strdup(path);
     if (copy == NULL)
         return false;
-    files->items[files->count++] = (struct policy_file){.path = copy, .on_demand = on_demand, .mark = *mark};
+    files->items[files->count++] =
+        (struct policy_file){.path = copy, .kind = "", .on_demand = on_demand, .mark = *mark};
     return true;
 }
 

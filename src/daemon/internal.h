@@ -142,6 +142,7 @@ void privacy_close(struct daemon *daemon); /* the workers are gone */
 struct load_cause {
     char who[128];
     char reason[256]; /* empty: none was given */
+    char commit[65];  /* of the sources, as they are versioned; empty: none was given */
     bool automatic;   /* nobody asked: a file changed */
 };
 

@@ -32,6 +32,16 @@ void load_refuse(struct daemon *daemon, const struct load *load);
 /* config_check.c: two environments that share a name or an id. */
 void load_say_clash(struct diag *diag, const struct config *config, struct policy *const *policies);
 
+/* ---- reload_files.c ---- */
+/* Texts that this load has kept already. */
+struct kept_texts {
+    uint8_t (*hashes)[32]; /* heap */
+    size_t count;
+};
+/* An entry for each file that has a text of its own, before the policy's. */
+void load_record_files(struct daemon *daemon, const struct policy *policy, uint64_t generation,
+                       struct kept_texts *kept);
+
 /* ---- reload_record.c ---- */
 /* What is new in it, compared with `before` (NULL: everything). */
 void load_record(struct daemon *daemon, const struct load *load, const struct book *before);

@@ -28,6 +28,7 @@ static void add_cause(struct record_event *event, const struct load *load)
 {
     add_text(event, "who", load->cause.who);
     add_text(event, "reason", load->cause.reason);
+    add_text(event, "commit", load->cause.commit);
 }
 
 /* The text is kept before an entry names it. */
@@ -111,11 +112,13 @@ static void record_config(struct daemon *daemon, const struct load *load, size_t
 void load_record(struct daemon *daemon, const struct load *load, const struct book *before)
 {
     size_t changed = 0, removed = 0;
+    struct kept_texts kept = {NULL, 0};
     bool alone = load->config->file == NULL; /* then the load itself has no other record */
     for (size_t i = 0; i < book_count(load->book); i++) {
         struct policy *policy = book_at(load->book, i);
         if (!alone && before != NULL && book_find(before, policy_name(policy)) == policy)
             continue;
+        load_record_files(daemon, book_at(load->book, i), book_generation(load->book), &kept);
         record_loaded(daemon, load, i);
         changed++;
     }
@@ -125,6 +128,7 @@ void load_record(struct daemon *daemon, const struct load *load, const struct bo
         record_removed(daemon, load, book_at(before, i));
         removed++;
     }
+    free(kept.hashes);
     if (!alone)
         record_config(daemon, load, changed, removed);
     if (!records_wait(daemon))

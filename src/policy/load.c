@@ -86,7 +86,8 @@ void load_source(struct loader *l, const char *kind, struct span bytes)
     digest_add(l->sources, bytes);
 }
 
-void load_file_read(struct loader *l, const char *path, bool on_demand, const struct policy_mark *mark)
+void load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
+                    struct span text)
 {
     struct policy *p = l->policy;
     uint32_t count = p->read.count;
@@ -99,7 +100,9 @@ void load_file_read(struct loader *l, const char *path, bool on_demand, const st
             memcpy(more, p->read.at, count * sizeof *more);
         p->read.at = more;
     }
-    p->read.at[p->read.count++] = (struct policy_file){.path = path, .on_demand = on_demand, .mark = *mark};
+    struct policy_file *file = &p->read.at[p->read.count++];
+    *file = (struct policy_file){.path = path, .kind = kind, .on_demand = strcmp(kind, "agent") == 0, .mark = *mark};
+    digest_once(text, file->sha256);
 }
 
 bool load_bool(const struct node *map, const char *key, bool dflt)
@@ -357,7 +360,7 @@ static const char *take_text(struct loader *l, size_t index, const struct source
     p->files[index] = keep_name(p, source->name);
     *out_line = source->first_line;
     if (source->is_file)
-        load_file_read(l, p->files[index], false, &source->mark);
+        load_file_read(l, p->files[index], index == 0 ? "environment" : "egress", &source->mark, source->text);
     return p->files[index];
 }
 

@@ -30,7 +30,7 @@ static void load_agent(struct loader *l, struct node *node)
     struct span kept = arena_copy(&l->policy->arena, span_text(path));
     if (kept.data == NULL || file_read(path, &rules, l->diag, l->file, node->line, node->column, &bytes) != ERR_NONE)
         return;
-    load_file_read(l, (const char *)kept.data, true, &bytes.mark);
+    load_file_read(l, (const char *)kept.data, "agent", &bytes.mark, span_make(bytes.data, bytes.len));
     load_source(l, "agent", span_make(bytes.data, bytes.len));
     struct reading reading = {.loader = l, .path = (const char *)kept.data};
     const struct node *root =

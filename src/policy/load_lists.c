@@ -83,7 +83,7 @@ static void load_list(struct loader *l, struct node *node, enum name_kind kind, 
     if (kept.data == NULL || file_read(path, &rules, l->diag, l->file, node->line, node->column, &bytes) != ERR_NONE)
         return;
     out->path = (const char *)kept.data;
-    load_file_read(l, out->path, false, &bytes.mark);
+    load_file_read(l, out->path, "list", &bytes.mark, span_make(bytes.data, bytes.len));
     load_source(l, kind == NAME_FILE ? "allowed_host_file" : "blocklist", span_make(bytes.data, bytes.len));
     struct list_reader r = {
         .l = l, .path = out->path, .kind = kind, .index = index, .flags = kind == NAME_FILE ? HOST_ALLOWS : 0};

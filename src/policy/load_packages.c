@@ -174,7 +174,7 @@ static bool read_catalogue(struct loader *l)
     if (err == ERR_NONE && path != NULL && l->policy->opens_packages)
         load_source(l, "catalogue file", text);
     if (path != NULL && keep_file(l, path) != NULL)
-        load_file_read(l, l->policy->catalogue_file, false, &bytes.mark);
+        load_file_read(l, l->policy->catalogue_file, "catalogue", &bytes.mark, text);
     free(bytes.data);
     return err == ERR_NONE;
 }

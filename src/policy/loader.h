@@ -50,7 +50,8 @@ struct place load_place(struct loader *l, const struct node *node);
 void load_source(struct loader *l, const char *kind, struct span bytes);
 
 /* The policy was read from this file too. `path` is the policy's own. */
-void load_file_read(struct loader *l, const char *path, bool on_demand, const struct policy_mark *mark);
+void load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
+                    struct span text);
 
 /* A value of a row of the limits; its default where it was found bad. */
 uint64_t load_limit(const struct node *node, const struct limit_row *row);

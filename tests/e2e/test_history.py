@@ -124,3 +124,61 @@ def test_rollback(story):
     assert story.loads("env-a")[-1]["entity"]["uid"] == ids[0]
     assert policy(story, "rollback", ids[0])[0] == 64
     assert story.stop() == 0 and story.audit.verifies()
+
+
+CATALOGUE = """\
+version: "acme-7"
+groups:
+  ours: {tier: 1, modes: [compat], why: "a mirror", hosts: [mirror.test]}
+"""
+
+
+@pytest.fixture
+def wide(lab):
+    """An environment that is read from a list, an agent definition and a catalogue."""
+    one = lab.policy(name="env-a", networking={"allow_mcp_servers": True, "allow_package_managers": True},
+                     egress={"blocklist": ["bad.txt"], "agents": ["agent.yaml"]})
+    gateway = Gateway(lab, [one], keys={"catalogue": "catalogue.yaml"}, start=False)
+    gateway.write(gateway.folder / "bad.txt", "bad.test\n")
+    gateway.write(gateway.folder / "agent.yaml",
+                  "name: a\nmcp_servers: [{type: url, name: one, url: 'https://mcp.test/'}]\n")
+    gateway.write(gateway.folder / "catalogue.yaml", CATALOGUE)
+    gateway.start()
+    return gateway
+
+
+def test_every_text_is_kept(wide):
+    """Not the environment's alone: whatever it was read from lies beside the log, and an entry names it."""
+    def files():
+        return {e["unmapped"]["kind"]: e for e in wide.audit.events("policy_file")}
+    wait_for(lambda: len(files()) == 3, 10, "an entry for each file")
+    loaded = wide.audit.event("policy_loaded", environment="env-a")
+    for kind, name in (("list", "bad.txt"), ("agent", "agent.yaml"), ("catalogue", "catalogue.yaml")):
+        facts = files()[kind]["unmapped"]
+        assert facts["file"] == str(wide.folder / name) and facts["policy"] == loaded["entity"]["uid"]
+        assert (wide.audit_dir / "blobs" / facts["blob"]).read_text() == (wide.folder / name).read_text()
+    wide.write(wide.folder / "bad.txt", "bad.test\nworse.test\n")
+    reload(wide, "--reason", "one more", "--commit", "3f8a0c1d22b4")
+    wait_for(lambda: len(wide.audit.events("policy_file")) == 6, 10, "the entries of the second load")
+    facts = files()["list"]["unmapped"]
+    assert (wide.audit_dir / "blobs" / facts["blob"]).read_text() == "bad.test\nworse.test\n"
+    last = [e for e in entries(wide) if e["event"] == "policy_loaded" and e.get("environment") == "env-a"][-1]
+    assert (last["generation"], last["reason"], last["commit"]) == (2, "one more", "3f8a0c1d22b4")
+    assert "policy_file" not in {e["event"] for e in entries(wide)}
+
+
+def test_a_group_of_the_catalogue_is_recorded_with_its_version(wide):
+    wide.lab.dns.set("mirror.test", "10.0.0.1")
+    client = wide.connect("mirror.test", 443)
+    client.read_reply()
+    record = wide.audit.attempt(**client.who)
+    assert record["firewall_rule"]["uid"] == "package_managers.ours[0]"
+    assert record["unmapped"]["group_version"].startswith("acme-7+")
+
+
+def test_a_lost_list_is_found_by_verify(wide):
+    wait_for(lambda: len(wide.audit.events("policy_file")) == 3, 10, "an entry for each file")
+    facts = wide.audit.events("policy_file")[0]["unmapped"]
+    wide.stop()
+    (wide.audit_dir / "blobs" / facts["blob"]).unlink()
+    assert wide.audit.verify().returncode == 2

@@ -216,6 +216,8 @@ static int start(struct daemon *daemon)
     if (loop_new(&daemon->loop) != ERR_NONE || control_open(daemon) != ERR_NONE ||
         identity_new(&daemon->identity) != ERR_NONE || totals_new(&daemon->totals) != ERR_NONE)
         return 1;
+    if (sessions_open(daemon) != ERR_NONE) /* no more than where they lie: a policy is held against that */
+        return EXIT_CONFIG;
     /* Judged before anything is opened: a wrong file must not leave a trace but its message. */
     if (load_book(daemon, &load) != ERR_NONE) {
         load_clear(daemon, &load);
@@ -229,7 +231,7 @@ static int start(struct daemon *daemon)
         return status;
     if (privacy_open(daemon) != ERR_NONE)
         return EXIT_CONFIG;
-    if (entrances_open(daemon) != ERR_NONE || sessions_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE ||
+    if (entrances_open(daemon) != ERR_NONE || admin_open(daemon) != ERR_NONE ||
         entrances_check_inherited() != ERR_NONE || deny_restore(daemon) != ERR_NONE)
         return EXIT_CONFIG;
     if (cage_close(daemon) != ERR_NONE)

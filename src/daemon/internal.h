@@ -185,6 +185,10 @@ void session_who(struct session *session, struct tunnel_who *out);
 const struct limits *session_limits(const struct session *session);
 void sessions_worker_stop(struct worker *worker); /* no new clients */
 
+/* ---- session_agent.c ---- */
+/* False with a finding: a definition of an agent that the policy names lies where a sandbox may reach it. */
+bool sessions_are_apart(const struct daemon *daemon, const struct policy *policy, struct diag *diag);
+
 /* ---- deny.c ---- */
 /* Before the workers run. ERR_* if what was denied before cannot be known. */
 MUST_CHECK enum err deny_restore(struct daemon *daemon);

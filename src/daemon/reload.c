@@ -118,6 +118,11 @@ static void load_one(struct daemon *daemon, struct load *load, const struct conf
     diag_init(&diag);
     size_t kept = load->kept;
     enum err err = policy_load(&environment->sources, &diag, out);
+    if (err == ERR_NONE && !sessions_are_apart(daemon, *out, &diag)) {
+        policy_unref(*out);
+        *out = NULL;
+        err = ERR_INVALID;
+    }
     if (err == ERR_NONE) {
         if (!files_add_policy(&load->files, *out))
             log_warn("files are not watched: no memory", "policy=%s", policy_id(*out));

@@ -21,6 +21,21 @@ static bool lies_in_a_session(const struct daemon *daemon, const char *path)
     return yes;
 }
 
+bool sessions_are_apart(const struct daemon *daemon, const struct policy *policy, struct diag *diag)
+{
+    size_t count;
+    const struct policy_file *files = policy_files(policy, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (!files[i].on_demand || !lies_in_a_session(daemon, files[i].path))
+            continue;
+        struct finding *f = diag_add(diag, SEVERITY_ERROR, "agent", files[i].path, 0, 0,
+                                     "the definition lies below the directory of sessions, where a sandbox may reach");
+        diag_fix(f, "keep definitions of agents where nothing is mounted into a sandbox");
+        return false;
+    }
+    return true;
+}
+
 static bool write_endpoints(const struct agent *agent, char out[static SESSION_MCP])
 {
     struct outbuf o = outbuf_make(out, SESSION_MCP - 1);

@@ -9,6 +9,7 @@ import pytest
 
 from lab import wait_for
 from lab.origin import after_hello, echo
+from lab.proxy import StartFailed
 
 from test_sessions import CLOSED_BY_SESSION, OPEN, Sessions
 
@@ -236,5 +237,17 @@ def test_a_definition_that_is_not_trusted_is_refused(agents):
         why = sessions.bad("open", "--environment", "env-a", "--session", "s-2", "--agent", str(folder / name))
         assert why.startswith("agent: ") and said in why, (name, why)
         assert "agent: " in sessions.bad("set", "--session", "s-1", "--agent", str(folder / name))
+    # Nor may the environment name what a sandbox can reach.
+    policy = agents.proxy.policy_file.read_text()
+    agents.proxy.write_policy(policy.replace(str(folder / "checker.yaml"), str(folder / "inside.yaml")))
+    agents.proxy.hup()
+    refused = agents.proxy.audit.event("policy_refused")
+    assert "below the directory of sessions" in json.dumps(refused)
+    agents.proxy.stop()
+    with pytest.raises(StartFailed) as failed:
+        agents.proxy.start()
+    assert failed.value.code == 78 and "below the directory of sessions" in failed.value.text
+    agents.proxy.write_policy(policy)
+    agents.proxy.start()
     assert agents.opened(socket) == {"own", "ledger", "other", "stranger", "declared"}
     assert [s["session"] for s in sessions.good("list")["sessions"]] == ["s-1"]

@@ -234,6 +234,7 @@ int audit_verb_replay(int argc, char **argv)
         policy_unref(r->policies[i].policy);
         logged_texts_free(&r->policies[i].texts);
     }
+    diag_clear(&r->diag);
     free(r);
     return status;
 }

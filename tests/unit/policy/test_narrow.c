@@ -155,6 +155,57 @@ static void test_bad_hosts(void **state)
     assert_int_equal(narrowing_new(&many, NULL, &out), ERR_TOO_BIG);
 }
 
+/* Whatever is said, for every row of the table: never more than it was, and 0 says nothing. */
+static void test_limits_become_smaller_alone(void **state)
+{
+    (void)state;
+    size_t count;
+    const struct limit_row *rows = limits_rows(&count);
+    const uint64_t values[] = {0, 1, 7, 1000, UINT64_MAX};
+    for (size_t i = 0; i < count; i++)
+        for (size_t a = 0; a < 5; a++)
+            for (size_t b = 0; b < 5; b++) {
+                struct limits limits, by = {0};
+                limits_default(&limits);
+                limit_set(&limits, &rows[i], values[a]);
+                limit_set(&by, &rows[i], values[b]);
+                limits_narrow(&limits, &by);
+                uint64_t now = limit_get(&limits, &rows[i]);
+                uint64_t wanted = values[b] == 0 || (values[a] != 0 && values[a] < values[b]) ? values[a] : values[b];
+                assert_true(now == wanted);
+            }
+    assert_int_equal(limit_row_find(span_text("bytes_up"))->scope, LIMIT_SCOPE_SESSION);
+    assert_int_equal(limit_row_find(span_text("attempts_per_second"))->scope, LIMIT_SCOPE_ENVIRONMENT);
+    assert_null(limit_row_find(span_text("bytes_u")));
+}
+
+/* An endpoint of the agent is a host and a port, and opens nothing that the environment does not. */
+static void test_endpoints_of_one_agent(void **state)
+{
+    (void)state;
+    const struct target mcp[] = {case_target("mcp.test:443"), case_target("other.test:443")};
+    struct narrowing_spec spec = {.only_mcp = true, .mcp = mcp, .mcp_count = 2};
+    struct narrowing *n = NULL;
+    assert_int_equal(narrowing_new(&spec, NULL, &n), ERR_NONE);
+    ask(env, n, "mcp.test:443", REASON_ALLOWED, RULE_MCP_SERVER);
+    ask(env, n, "other.test:443", REASON_HOST, RULE_DEFAULT);
+    ask(env, n, "a.test:443", REASON_ALLOWED, RULE_ALLOWED_HOST);
+    ask(env, n, "both.test:443", REASON_ALLOWED, RULE_ALLOWED_HOST);
+    narrowing_unref(n);
+    const struct target elsewhere = case_target("mcp.test:8443");
+    spec.mcp = &elsewhere;
+    spec.mcp_count = 1;
+    assert_int_equal(narrowing_new(&spec, NULL, &n), ERR_NONE);
+    ask(env, n, "mcp.test:443", REASON_HOST, RULE_SESSION);
+    narrowing_unref(n);
+    spec.mcp_count = 0;
+    assert_int_equal(narrowing_new(&spec, NULL, &n), ERR_NONE);
+    ask(env, n, "mcp.test:443", REASON_HOST, RULE_SESSION);
+    narrowing_unref(n);
+    spec.mcp_count = NARROWING_MCP_MAX + 1;
+    assert_int_equal(narrowing_new(&spec, NULL, &n), ERR_TOO_BIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +214,8 @@ int main(void)
         cmocka_unit_test(test_groups_and_endpoints),
         cmocka_unit_test(test_nothing_and_everything),
         cmocka_unit_test(test_bad_hosts),
+        cmocka_unit_test(test_limits_become_smaller_alone),
+        cmocka_unit_test(test_endpoints_of_one_agent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

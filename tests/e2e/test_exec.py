@@ -19,7 +19,7 @@ from lab.proxy import unprivileged
 PYTHON = "/usr/bin/python3"
 ROOT = os.geteuid() == 0
 # Root's state lies in one place for the whole machine: these runs get one of their own.
-OWN_STATE = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib && exec "$@"', "sh"]
+OWN_STATE = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /var/lib && mount -t tmpfs none /run && exec "$@"', "sh"]
 
 
 class Exec:

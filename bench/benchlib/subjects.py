@@ -307,10 +307,46 @@ class TrafficServer(Peer):
         return [self.path(), f"--run-root={root}"]
 
 
+class Nginx(Peer):
+    """Plain HTTP alone, with connections kept on both sides; the origin is named in its configuration."""
+    program, denies, relays, http = "nginx", False, False, True
+
+    def argv(self, place, port):
+        root = place.folder("nginx")
+        conf = place.dir / "nginx.conf"
+        paths = "".join(f"    {name}_temp_path {root}/{name};\n"
+                        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        conf.write_text(f"""\
+daemon off;
+master_process off;
+pid {root}/pid;
+error_log stderr crit;
+worker_rlimit_nofile {place.descriptors};
+events {{ worker_connections 4096; }}
+http {{
+{paths}    access_log off;
+    keepalive_requests 1000000000;
+    upstream origin {{ server {place.origin}; keepalive 256; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port};
+        server_name {' '.join(HOSTS)};
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+        }}
+    }}
+    server {{ listen 127.0.0.1:{port} default_server; return 403; }}
+}}
+""")
+        return [self.path(), "-c", conf]
+
+
 def known():
     """All subjects, in the order of the table."""
     return [Direct("direct"), Floor("copy", raw=True), Floor("splice", raw=True), Floor("copy"), Floor("splice"),
             Floor("hybrid"), Floor("deny"), Sallyport("sallyport-mem", True), Sallyport("sallyport-disk", False),
             Against("against-mem", True), Against("against-disk", False),
-            Squid("squid"), TrafficServer("trafficserver"), Haproxy("haproxy", False),
+            Squid("squid"), TrafficServer("trafficserver"), Nginx("nginx"), Haproxy("haproxy", False),
             Haproxy("haproxy-splice", True)]

@@ -4,9 +4,11 @@
 
 #include "base/assert.h"
 
-#define PIECE_BYTES  32768u /* of a body in one turn of the pump */
-#define INTERIM_MAX  32u    /* 1xx answers to one request */
-#define FRAMING_ROOM 64u    /* around a piece: chunk size, line ends, last chunk */
+#define PIECE_BYTES      32768u /* of a body in one turn of the pump */
+#define ANSWER_BYTES     4096u  /* of an upstream at once, until it sends more */
+#define ANSWER_BYTES_MAX 65536u
+#define INTERIM_MAX      32u /* 1xx answers to one request */
+#define FRAMING_ROOM     64u /* around a piece: chunk size, line ends, last chunk */
 
 static struct exchange *of(struct tunnel *t)
 {
@@ -374,7 +376,7 @@ static enum pump head_from_upstream(struct tunnel *t)
     struct response *response = t->home->response;
     switch (response_feed(&x->parser, span_make(x->from_upstream->data, x->from_upstream_len), &bounds, response)) {
     case FEED_MORE:
-        return x->from_upstream_len == x->from_upstream->cap ? upstream_bad(t) : PUMP_IDLE;
+        return x->from_upstream_len == ANSWER_BYTES_MAX ? upstream_bad(t) : PUMP_IDLE;
     case FEED_BAD:
         return upstream_bad(t);
     case FEED_DONE:
@@ -412,20 +414,36 @@ static enum pump upstream_ended(struct tunnel *t)
     return PUMP_MOVED;
 }
 
+/* Room for what the upstream sends: little, which stays in the processor's cache, until it has filled that once. */
+static bool room_from_upstream(struct tunnel *t)
+{
+    struct exchange *x = of(t);
+    struct buffer *have = x->from_upstream;
+    if (have != NULL && (!x->upstream_fills || have->cap >= ANSWER_BYTES_MAX))
+        return true;
+    struct buffer *more = buffer_get(t->home, have == NULL ? ANSWER_BYTES : ANSWER_BYTES_MAX);
+    if (more == NULL)
+        return false;
+    if (have != NULL)
+        memcpy(more->data, have->data, x->from_upstream_len);
+    buffer_put(t->home, have);
+    x->from_upstream = more;
+    return true;
+}
+
 static enum pump read_upstream(struct tunnel *t)
 {
     struct exchange *x = of(t);
     if (x->upstream_eof || !t->upstream->readable)
         return PUMP_IDLE;
-    if (x->from_upstream == NULL)
-        x->from_upstream = buffer_get(t->home, 65536);
-    if (x->from_upstream == NULL)
+    if (!room_from_upstream(t))
         return upstream_bad(t);
     size_t n = 0;
     switch (port_recv(t->upstream, x->from_upstream->data + x->from_upstream_len,
                       x->from_upstream->cap - x->from_upstream_len, &n)) {
     case PORT_OK:
         x->from_upstream_len += (uint32_t)n;
+        x->upstream_fills = x->from_upstream_len == x->from_upstream->cap;
         return PUMP_MOVED;
     case PORT_AGAIN:
         return PUMP_IDLE;

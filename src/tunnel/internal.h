@@ -73,7 +73,8 @@ struct exchange {
     enum body_kind send_as;
     bool websocket, expects, keep_client, keep_upstream;
     bool request_done, request_cut, head_done, response_done, answered, upstream_eof;
-    uint8_t interim; /* 1xx answers so far */
+    bool upstream_fills; /* its last read took all the room there was */
+    uint8_t interim;     /* 1xx answers so far */
 };
 
 /* What is needed until the relay begins, and freed then. */

@@ -46,8 +46,9 @@ struct evidence_bundle {
     uint64_t entries, first_env_seq, last_env_seq; /* out */
     uint64_t env_entries;                          /* out: of the environment in the whole signed log */
 };
-/* ERR_NOT_FOUND: the environment has no entry then; ERR_CORRUPT: a number of it is missing. With a session: from its first record to its last, and all of the environment between them, so that the unbroken
- * numbers leave no room for one of the session that was kept back. */
+/* ERR_NOT_FOUND: the environment has no entry then; ERR_CORRUPT: a number of it is missing. With a session: from its
+ * first record to its last, and all of the environment between them, so that the unbroken numbers leave no room for one
+ * of the session that was kept back. */
 MUST_CHECK enum err evidence_bundle(struct evidence *e, struct evidence_bundle *bundle, const char *dir);
 
 /* Did an environment contact a host (a name, "*.name", or an address) between two times (0: open)? */

@@ -56,7 +56,15 @@ static void a_bundle_has_one_environment(void **state)
     fixture_shell(&f, "test $(wc -l < ../bundle/entries.jsonl) = 42");
     fixture_shell(&f, "test $(ls ../bundle/proofs | wc -l) = 42");
     assert_int_equal(evidence_bundle(e, &bundle, out), ERR_EXISTS);
+    /* Every record of the sample is of one session. */
+    snprintf(out, sizeof out, "%s/session", f.base);
+    bundle = (struct evidence_bundle){.environment = "env-a", .session = "s-17"};
+    assert_int_equal(evidence_bundle(e, &bundle, out), ERR_NONE);
+    assert_int_equal(bundle.session_entries, 42);
+    fixture_shell(&f, "grep -q '\"session\":\"s-17\",\"session_entries\":42' ../session/manifest.json");
     snprintf(out, sizeof out, "%s/none", f.base);
+    bundle = (struct evidence_bundle){.environment = "env-a", .session = "s-1"};
+    assert_int_equal(evidence_bundle(e, &bundle, out), ERR_NOT_FOUND);
     bundle.environment = "env-c";
     assert_int_equal(evidence_bundle(e, &bundle, out), ERR_NOT_FOUND);
     bundle = (struct evidence_bundle){.environment = "env-b", .to_ms = 1};

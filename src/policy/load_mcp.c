@@ -3,6 +3,8 @@
 #include "agent_file.h"
 #include "loader.h"
 
+#include "base/assert.h"
+
 /* The rest of `url` behind an http or https scheme, and the scheme's port; an empty span for other schemes. */
 static struct span strip_scheme(struct span url, uint16_t *out_port)
 {
@@ -81,6 +83,7 @@ static struct mcp_host *new_host(struct loader *l, const struct node *url, const
             memcpy(more, p->mcp_hosts.at, count * sizeof *more);
         p->mcp_hosts.at = more;
     }
+    ASSERT(p->mcp_hosts.at != NULL);
     p->mcp_hosts.at[count] = (struct mcp_host){
         .place = load_place(l, url), .list = l->endpoint_list, .number = l->endpoint_number, .target = *target};
     p->mcp_hosts.count++;

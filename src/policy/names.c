@@ -143,7 +143,7 @@ static uint32_t slot_item(const struct names *names, uint32_t slot)
 static bool item_is(const struct names *names, const struct name_item *item, struct span name, bool wild)
 {
     return item->len == name.len && names_is_wild(item) == wild &&
-           memcmp(names->text + item->offset, name.data, name.len) == 0;
+           (name.len == 0 || memcmp(names->text + item->offset, name.data, name.len) == 0);
 }
 
 /* The slot that holds this very key, or the free one where it would go. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tree.h"
 
+#include "base/assert.h"
 #include "policy/policy.h"
 
 #include <yaml.h>
@@ -177,7 +178,11 @@ static void attach(struct reader *r, struct node *node)
 
 static bool wants_key(const struct reader *r)
 {
-    return r->depth > 0 && r->levels[r->depth - 1].node->kind == NODE_MAP && !r->levels[r->depth - 1].has_key;
+    if (r->depth == 0)
+        return false;
+    const struct level *top = &r->levels[r->depth - 1];
+    ASSERT(top->node != NULL);
+    return top->node->kind == NODE_MAP && !top->has_key;
 }
 
 static bool has_decoration(struct reader *r, const yaml_event_t *event, const yaml_char_t *anchor,
@@ -251,6 +256,7 @@ static void on_scalar(struct reader *r, const yaml_event_t *event)
 static void on_close(struct reader *r, const yaml_event_t *event)
 {
     struct node *node = r->levels[--r->depth].node;
+    ASSERT(node != NULL);
     node->end_line = line_of(r, event->end_mark);
     node->end_column = column_of(event->end_mark);
 }

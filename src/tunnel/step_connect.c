@@ -197,6 +197,7 @@ static enum go begin_relay(struct tunnel *t)
 {
     struct setup *s = t->setup;
     struct relay_pool *pool = t->home->o.pool;
+    ASSERT(s != NULL);
     lane_open(&t->up, t->client, t->upstream, 0); /* ceilings are set turn by turn */
     lane_open(&t->down, t->upstream, t->client, 0);
     lane_pair(&t->up, &t->down);

@@ -72,7 +72,7 @@ static bool hidden_by_word(const struct redactor *redactor, struct span run, boo
     for (size_t i = 0; redactor->words != NULL && i < redactor->words->count; i++) {
         struct span word = redactor->words->words[i];
         bool names_segment = word.data[word.len - 1] == '/';
-        if (names_segment == is_segment && run.len >= word.len - is_segment &&
+        if (names_segment == is_segment && run.len > 0 && run.len >= word.len - is_segment &&
             memcmp(run.data, word.data, word.len - is_segment) == 0 && (!is_segment || run.len == word.len - 1))
             return true;
     }

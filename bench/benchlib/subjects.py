@@ -127,6 +127,11 @@ egress:
 """
 
 
+def policy_text(place):
+    hosts = "".join(f"    - {{host: {h}, addresses: [127.0.0.1/32], ports: [{place.origin_port}]}}\n" for h in HOSTS)
+    return POLICY.format(hosts=hosts)
+
+
 class Sallyport(Subject):
     http = True
 
@@ -143,8 +148,7 @@ class Sallyport(Subject):
 
     def start(self, place):
         policy = place.dir / "policy.yaml"
-        hosts = "".join(f"    - {{host: {h}, addresses: [127.0.0.1/32], ports: [{place.origin_port}]}}\n" for h in HOSTS)
-        policy.write_text(POLICY.format(hosts=hosts))
+        policy.write_text(policy_text(place))
         policy.chmod(0o644)
         ready, ready_child = os.pipe()
         place.folder("audit.privacy")  # the program may make nothing beside the audit directory

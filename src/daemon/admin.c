@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 #define ROTATE_MS  4000
-#define STATUS_MAX 16384
+#define STATUS_MAX 32768
 
 struct admin {
     struct evhttp *http;
@@ -79,6 +79,21 @@ static void limits_into(struct json *j, const struct daemon *daemon)
     json_close(j, '}');
 }
 
+/* Whether the kernel shares the load out evenly. */
+static void workers_into(struct json *j, const struct daemon *daemon)
+{
+    json_key(j, "by_worker");
+    json_open(j, '[');
+    for (unsigned i = 0; i < daemon->worker_count; i++) {
+        const struct tunnel_counters *c = tunnels_counters(daemon->workers[i].tunnels);
+        json_open(j, '{');
+        json_key_u64(j, "accepted", atomic_load_explicit(&c->accepted, memory_order_relaxed));
+        json_key_u64(j, "attempts", atomic_load_explicit(&c->attempts, memory_order_relaxed));
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
 static void counters_into(struct json *j, const struct daemon *daemon)
 {
     struct totals {
@@ -125,6 +140,7 @@ static void status_into(struct outbuf *out, const struct daemon *daemon)
     json_key_text(&j, "version", SALLYPORT_VERSION);
     json_key_u64(&j, "pid", (uint64_t)getpid());
     json_key_u64(&j, "workers", daemon->worker_count);
+    workers_into(&j, daemon);
     json_key(&j, "policy");
     json_open(&j, '{');
     json_key_span(&j, "environment", policy_name(book_at(daemon->book, 0)));

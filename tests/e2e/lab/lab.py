@@ -114,5 +114,7 @@ class Lab:
                 one.close()
         for actor in reversed(self.actors):
             actor.close()
+        bad = [p for one in self.proxies if one.process for p in one.audit.left_problems()]
         if self._own_folder and not os.environ.get("SALLYPORT_KEEP"):
             shutil.rmtree(self.folder, ignore_errors=True)
+        assert not bad, "records that are not valid OCSF 1.8.0:\n" + "\n".join(bad[:20])

@@ -22,6 +22,14 @@ if(SALLYPORT_SANITIZE)
     target_link_options(sallyport_flags INTERFACE -fsanitize=${SALLYPORT_SANITIZE})
 endif()
 
+if(SALLYPORT_SANITIZE STREQUAL "thread")
+    add_library(sallyport_tsan OBJECT "${PROJECT_SOURCE_DIR}/tests/support/tsan_openat.c")
+    target_compile_options(sallyport_tsan PRIVATE -fsanitize=thread)
+    target_compile_definitions(sallyport_tsan PRIVATE _GNU_SOURCE)
+    target_link_options(sallyport_flags INTERFACE -Wl,--wrap=openat)
+    target_link_libraries(sallyport_flags INTERFACE "$<TARGET_OBJECTS:sallyport_tsan>")
+endif()
+
 if(SALLYPORT_COVERAGE)
     # Threads count as well, and so do processes that end by _exit().
     target_compile_options(sallyport_flags INTERFACE --coverage -fprofile-update=atomic)

@@ -44,6 +44,9 @@ bool ed25519_verify(const uint8_t public_key[static ED25519_KEY_BYTES], struct s
 size_t base64_encode(struct span bytes, char *out, size_t cap);
 MUST_CHECK enum err base64_decode(struct span text, uint8_t *out, size_t cap, size_t *out_len);
 
+/* Lets the library read its configuration and fetch its algorithms now: before threads, and before the program is confined. */
+void digest_prepare(void);
+
 /* Random bytes of the operating system's generator; ends the process if there are none. */
 void random_bytes(void *out, size_t len);
 

@@ -3,12 +3,23 @@
 
 void outbuf_u64(struct outbuf *o, uint64_t value)
 {
+    /* Two digits a division: a record has a dozen numbers, some of them long. */
+    static const char pairs[] =
+        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+        "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
     char digits[20]; /* 2^64 - 1 has twenty */
     size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
+    while (value >= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + value % 100 * 2, 2);
+        value /= 100;
+    }
+    if (value >= 10) {
+        at -= 2;
+        memcpy(digits + at, pairs + value * 2, 2);
+    } else {
+        digits[--at] = (char)('0' + value);
+    }
     outbuf_bytes(o, digits + at, sizeof digits - at);
 }
 

@@ -8,6 +8,7 @@
 
 #include "audit/redact_key.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/log.h"
 
 #include <stddef.h>
@@ -86,6 +87,7 @@ enum err privacy_open(struct daemon *daemon)
     struct privacy *privacy = calloc(1, sizeof *privacy);
     if (privacy == NULL)
         return ERR_NO_MEMORY;
+    digest_prepare(); /* else the first worker with a request to record reads OpenSSL's configuration */
     daemon->privacy = privacy;
     privacy->daemon = daemon;
     privacy->words = (struct redact_words){daemon->config->redact, daemon->config->redact_count};

@@ -60,7 +60,7 @@ struct span field_core(struct span name)
     return name;
 }
 
-bool field_reads_as(struct span name, const char *field)
+bool field_reads_as_slowly(struct span name, const char *field)
 {
     struct span wanted = span_text(field);
     if (name.len < wanted.len)

@@ -46,7 +46,13 @@ struct span field_core(struct span name);
  * True if some server may read `name` as `field` (lower case): they are the same folded and without separators at the
  * ends. The field itself is among them.
  */
-bool field_reads_as(struct span name, const char *field);
+bool field_reads_as_slowly(struct span name, const char *field);
+static inline bool field_reads_as(struct span name, const char *field)
+{
+    /* Each field of a head is held against a dozen names: the first letter decides most of them. */
+    uint8_t first = name.len > 0 ? field_folded(name.data[0]) : '-';
+    return (first == '-' || first == (uint8_t)field[0]) && field_reads_as_slowly(name, field);
+}
 /* A field is there that is read as this one and is not spelled so. */
 bool fields_mimic(struct fields fields, const char *field);
 

@@ -43,6 +43,8 @@ static bool begins(struct span s, const char *prefix, size_t len)
 
 static bool begins_like_a_token(struct span s)
 {
+    if (s.len <= AFTER_PREFIX) /* most words of a path are too short for any of them */
+        return false;
 #define X(prefix)                                                                                                      \
     if (begins(s, prefix, sizeof prefix - 1))                                                                          \
         return true;

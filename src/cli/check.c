@@ -6,8 +6,11 @@
 #include "policy/config.h"
 
 #include <argp.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define HEAP_STEP (4 * 1024 * 1024)
 
 enum { OPT_EGRESS = 1000, OPT_CATALOGUE, OPT_JSON, OPT_STRICT, OPT_QUIET, OPT_TEST };
 
@@ -155,6 +158,7 @@ int verb_check(int argc, char **argv)
     struct check c = {0};
     argp_err_exit_status = EXIT_USAGE;
     argp_parse(&argp, argc, argv, 0, NULL, &c);
+    mallopt(M_TOP_PAD, HEAP_STEP); /* a large policy asks the kernel for memory a few times, not hundreds of times */
     bool good = true;
     for (size_t i = 0; i < c.file_count; i++)
         good &= check_file(&c, c.files[i]);

@@ -56,6 +56,15 @@ static void lint_endpoints(struct loader *l)
 
 /* ---- entries that other entries cover ---- */
 
+/* Is there a pattern (or, without `wild`, anything) of this kind? A long list is not asked name by name for nothing. */
+static bool has_names(const struct policy *p, enum name_kind kind, bool wild)
+{
+    for (uint32_t i = 0; i < p->names.count; i++)
+        if (names_kind(&p->names.items[i]) == kind && (!wild || names_is_wild(&p->names.items[i])))
+            return true;
+    return false;
+}
+
 static void lint_covered(struct loader *l, enum name_kind kind, uint32_t item, const struct place *place)
 {
     const struct policy *p = l->policy;
@@ -78,12 +87,13 @@ static void lint_covered(struct loader *l, enum name_kind kind, uint32_t item, c
 static void lint_wildcards(struct loader *l)
 {
     const struct policy *p = l->policy;
-    for (uint32_t i = 0; i < p->names.count; i++) {
+    bool allowed = has_names(p, NAME_ALLOWED, true), denied = has_names(p, NAME_DENIED, true);
+    for (uint32_t i = 0; (allowed || denied) && i < p->names.count; i++) {
         const struct name_item *item = &p->names.items[i];
         bool exact_matters = p->private_networks.count > 0 && !names_is_wild(item);
-        if (names_kind(item) == NAME_ALLOWED && !exact_matters)
+        if (names_kind(item) == NAME_ALLOWED && allowed && !exact_matters)
             lint_covered(l, NAME_ALLOWED, i, &p->allowed.at[item->value]);
-        else if (names_kind(item) == NAME_DENIED)
+        else if (names_kind(item) == NAME_DENIED && denied)
             lint_covered(l, NAME_DENIED, i, &p->denied.at[item->value]);
     }
 }
@@ -94,7 +104,9 @@ static void lint_wildcards(struct loader *l)
 static void lint_denied(struct loader *l)
 {
     const struct policy *p = l->policy;
-    for (uint32_t i = 0; i < p->names.count; i++) {
+    bool any =
+        has_names(p, NAME_DENIED, false) || has_names(p, NAME_BLOCKLIST, false) || has_names(p, NAME_BUILTIN, false);
+    for (uint32_t i = 0; any && i < p->names.count; i++) {
         const struct name_item *item = &p->names.items[i];
         enum name_kind kind = names_kind(item);
         struct hostname name;

@@ -67,7 +67,7 @@ static void index_literals(struct loader *l)
 static void find_doubles(struct loader *l)
 {
     const struct names *names = &l->policy->names;
-    for (uint32_t i = 0; i < names->count; i++) {
+    for (uint32_t i = 0; names->doubles > 0 && i < names->count; i++) {
         const struct name_item *item = &names->items[i];
         enum name_kind kind = names_kind(item);
         if (kind != NAME_ENTRY && kind != NAME_ALLOWED && kind != NAME_DENIED)

@@ -177,6 +177,8 @@ static void insert_batch(struct names *names, size_t first, size_t count)
             slot_for(names, hashes[i], names_kind(item), names_is_wild(item), names_text(names, (uint32_t)(first + i)));
         if (names->slots[at] == 0)
             names->slots[at] = make_slot(names, hashes[i], first + i);
+        else
+            names->doubles++;
     }
 }
 
@@ -200,6 +202,7 @@ enum err names_seal(struct names *names)
     while ((size_t)1 << names->index_bits < names->count + 2)
         names->index_bits++;
     names->mask = slots - 1;
+    names->doubles = 0;
     free(names->slots);
     names->slots = calloc(slots, sizeof *names->slots);
     if (names->slots == NULL)

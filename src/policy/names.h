@@ -44,6 +44,7 @@ struct names {
     struct name_item *items;
     size_t count, cap;
     uint32_t *slots;
+    uint32_t doubles; /* items that stand behind an equal one: known once it is sealed */
     uint32_t mask;
     uint8_t index_bits;
 };

@@ -66,6 +66,9 @@ bool node_is_implicit(struct span text)
 {
     static const char *const words[] = {"~", "null", "true", "false", "yes",   "no", "on", "off", "y",
                                         "n", ".nan", ".inf", "+.inf", "-.inf", "<<", "=",  NULL};
+    /* Most are host names: longer than each word, and they begin as no number and no date does. */
+    if (text.len > 5 && ((text.data[0] | 0x20) >= 'a' && (text.data[0] | 0x20) <= 'z'))
+        return false;
     return text.len == 0 || one_of(text, words) || is_number(text) || is_sexagesimal(text) || is_date(text);
 }
 

@@ -80,10 +80,32 @@ static const char *bad_code(uint32_t code, bool first)
     return NULL;
 }
 
+/* How many bytes from `at` on are printable ASCII: nearly all of a policy, so eight are looked at together. */
+static size_t plain_run(struct span text, size_t at)
+{
+    const uint64_t ones = UINT64_MAX / 255, highs = ones * 0x80;
+    size_t end = at;
+    for (uint64_t word; text.len - end >= sizeof word; end += sizeof word) {
+        memcpy(&word, text.data + end, sizeof word);
+        uint64_t low = (word - ones * 0x20) & ~word;   /* below 0x20, as long as no byte is above 0x7f */
+        uint64_t delete = (word ^ ones * 0x7f) - ones; /* 0x7f itself */
+        if (((word | low | delete) & highs) != 0)
+            break;
+    }
+    while (end < text.len && text.data[end] >= 0x20 && text.data[end] < 0x7f)
+        end++;
+    return end - at;
+}
+
 /* NULL if every byte may stand in a policy; else what is wrong and where. */
 static const char *bad_text(struct span text, uint32_t *line, uint32_t *column)
 {
     for (size_t at = 0; at < text.len;) {
+        size_t run = plain_run(text, at);
+        at += run;
+        *column += (uint32_t)run;
+        if (at == text.len)
+            break;
         uint32_t code = 0;
         size_t len = utf8_at(text, at, &code);
         if (len == 0)
@@ -235,8 +257,8 @@ static void on_scalar(struct reader *r, const yaml_event_t *event)
 {
     struct span text = span_make(event->data.scalar.value, event->data.scalar.length);
     uint32_t line = 0, column = 0;
-    /* Escapes in double quotes can make what the file itself may not hold. */
-    if (bad_text(text, &line, &column) != NULL) {
+    /* Escapes in double quotes, and they alone, can make what the file itself may not hold. */
+    if (event->data.scalar.style == YAML_DOUBLE_QUOTED_SCALAR_STYLE && bad_text(text, &line, &column) != NULL) {
         refuse(r, "control_character", event->start_mark, "an escape makes a control character", "remove the escape");
         return;
     }

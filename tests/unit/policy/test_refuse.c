@@ -232,6 +232,34 @@ static void test_flood(void **state)
     diag_clear(&diag);
 }
 
+/* Printable text is looked at eight bytes at a time: a byte that may not stand in a policy is found wherever it lies. */
+static void test_each_byte(void **state)
+{
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        bool may_stand = byte == '\t' || byte == '\n' || (byte >= 0x20 && byte < 0x7f);
+        for (unsigned at = 0; at < 17; at++) {
+            char text[] = "# 0123456789abcdefgh\nname: e\nconfig: {networking: {type: limited}}\n#";
+            struct policy *policy = NULL;
+            struct diag diag;
+            diag_init(&diag);
+            text[2 + at] = (char)byte;
+            if (byte == '\n')
+                text[3 + at] = '#'; /* what follows is the next line */
+            enum err err =
+                policy_load_text("e.yaml", span_make(text, sizeof text - 1), span_make(NULL, 0), &diag, &policy);
+            assert_int_equal(err, may_stand ? ERR_NONE : ERR_INVALID);
+            if (!may_stand) {
+                assert_string_equal(diag.items[0].code, "encoding");
+                assert_int_equal(diag.items[0].line, 1);
+                assert_int_equal(diag.items[0].column, 3 + at);
+            }
+            policy_unref(policy);
+            diag_clear(&diag);
+        }
+    }
+}
+
 /* What a file says stands in a message escaped: no line of a report can be forged. */
 static void test_escaping(void **state)
 {
@@ -250,7 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_yaml),     cmocka_unit_test(test_bombs),        cmocka_unit_test(test_frame),
         cmocka_unit_test(test_booleans), cmocka_unit_test(test_big_patterns), cmocka_unit_test(test_many),
-        cmocka_unit_test(test_flood),    cmocka_unit_test(test_escaping),
+        cmocka_unit_test(test_flood),    cmocka_unit_test(test_escaping),     cmocka_unit_test(test_each_byte),
     };
     return cmocka_run_group_tests_name("policy: what does not load", tests, NULL, NULL);
 }

@@ -191,15 +191,18 @@ static void say_ready(const struct daemon *daemon)
 }
 
 /* What was loaded before there was a log. */
-static void record_start(struct daemon *daemon)
+static void record_start(struct daemon *daemon, bool new_log)
 {
     const struct load load = {.cause = {.who = "start"}, .config = daemon->config_now, .book = daemon->book};
+    if (new_log)
+        records_add_log_key(daemon);
     load_record(daemon, &load, NULL);
 }
 
 static int start(struct daemon *daemon)
 {
     char why[512] = "";
+    struct audit_log_status log_before;
     struct load load = {.cause = {.who = "start"}};
     if (load_config(daemon, &load) != ERR_NONE) {
         load_clear(daemon, &load);
@@ -236,11 +239,12 @@ static int start(struct daemon *daemon)
         return EXIT_CONFIG;
     if (cage_close(daemon) != ERR_NONE)
         return 1;
+    audit_log_status(daemon->log, &log_before);
     if (audit_log_start(daemon->log) != ERR_NONE) {
         log_error("the audit log cannot be written", "dir=%s", daemon->place.audit_dir);
         return 1;
     }
-    record_start(daemon);
+    record_start(daemon, log_before.entries == 0);
     privacy_start(daemon);
     for (unsigned i = 0; i < daemon->worker_count; i++)
         if (worker_start(&daemon->workers[i], daemon->book) != ERR_NONE)

@@ -105,3 +105,17 @@ bool records_wait(struct daemon *daemon)
     records->lost = false;
     return !lost && desk_durable(records->desk) >= records->ticket;
 }
+
+/* From here on it signs the log; key_rotated says which one took over from it. */
+void records_add_log_key(struct daemon *daemon)
+{
+    struct record_event event = {
+        .event = EVENT_KEY_CREATED,
+        .subject = span_text(audit_log_origin(daemon->log)),
+        .message = span_text("the key that signs this log"),
+        .fact_count = 2,
+        .facts = {{.key = "purpose", .text = span_text("signing")},
+                  {.key = "vkey", .text = span_text(audit_log_vkey(daemon->log))}},
+    };
+    records_add(daemon, &event);
+}

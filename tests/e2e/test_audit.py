@@ -155,6 +155,18 @@ def test_the_signer_is_sealed(lab):
     wait_for(lambda: not pathlib.Path(f"/proc/{pid}").exists(), what="the signer is gone")
 
 
+def test_the_first_key_is_an_entry(lab):
+    """Who made the log's key is asked years later: the entry says when it began to sign, and comes once."""
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    assert proxy.stop() == 0
+    again = lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir)
+    assert again.stop() == 0
+    (event,) = [e for e in again.audit.events("key_created") if e["unmapped"]["purpose"] == "signing"]
+    assert event["metadata"]["sequence"] < proxy.audit.event("policy_loaded")["metadata"]["sequence"]
+    assert event["unmapped"]["vkey"] == (proxy.audit_dir / "keys/log.vkey").read_text().strip()
+    assert event["entity"]["type"] == "key" and event["unmapped"]["vkey"].startswith(event["entity"]["uid"] + "+")
+
+
 def test_the_signer_is_killed(lab):
     """Audit test 18: the gate closes, the program ends and says so, and the next start proves everything."""
     origin = lab.origin(after_hello(echo))

@@ -114,11 +114,12 @@ def test_the_disk_fails_for_a_while(world):
 def test_a_slow_disk_delays_and_loses_nothing(world):
     """Nothing is dialled before the record is durable, however late that is."""
     world.fault.set("fdatasync", delay_ms=700, times=2)
-    client = world.proxy.connect("slow.k.test", world.origin.port)
     connections = world.origin.connections
     started = time.monotonic()
+    client = world.proxy.connect("slow.k.test", world.origin.port)
     client.expect(status=200, seconds=8)
-    assert time.monotonic() - started > 0.5 and world.origin.connections == connections + 1
+    assert time.monotonic() - started > 0.5
+    wait_for(lambda: world.origin.connections == connections + 1, 10, "the origin sees it")
     client.close()
     world.fault.clear()
     world.works_again()

@@ -60,6 +60,16 @@ struct policy_tested {
 };
 typedef void policy_tested_fn(void *arg, const struct policy_tested *tested);
 
+struct policy_file;
+/* A file was read, whatever becomes of the load; `file` is borrowed for the call. */
+typedef void policy_read_fn(void *arg, const struct policy_file *file);
+
+/* A file as it was once. */
+struct policy_then {
+    const char *path;
+    struct span text;
+};
+
 struct policy_sources {
     const char *path;                      /* the environment file */
     const char *egress_path;               /* a file that holds the egress block alone, or NULL */
@@ -72,6 +82,11 @@ struct policy_sources {
     size_t change_count;
     policy_tested_fn *tested; /* called for each of its tests; NULL: nothing */
     void *tested_arg;
+    policy_read_fn *read; /* called for each file; NULL: nothing */
+    void *read_arg;
+    const struct policy_then
+        *then; /* these stand for all lists, agents and the catalogue: none is opened; NULL: opened */
+    size_t then_count;
     bool unasked; /* its own tests and its ceiling are not asked, and there are no lints */
 };
 

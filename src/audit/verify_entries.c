@@ -10,7 +10,6 @@
 #define PROGRESS_MASK 0xffffu
 #define SILENCE_NS    (180ull * 1000000000u) /* a heartbeat is written each minute */
 #define SAID_MOST     8                      /* of one kind; the rest is counted */
-#define BLOB_SUFFIX   "blob"
 
 static bool blob_is_whole(struct verify *v, struct span name)
 {
@@ -39,15 +38,15 @@ static bool is_hash(struct span text)
     return text.len == 2 * DIGEST_BYTES;
 }
 
-/* A fact called "blob", or anything that ends so, names a text under blobs/ by its hash. */
-static void check_blobs(struct verify *v, uint64_t index, struct span facts)
+/* A fact whose key ends so names a text under blobs/ by its hash. A quote inside a value is escaped, so that no value can
+ * look like a key. */
+static void check_marked(struct verify *v, uint64_t index, struct span facts, const char *mark)
 {
-    static const char mark[] = BLOB_SUFFIX "\":\"";
     while (facts.len > 0) {
-        const uint8_t *found = memmem(facts.data, facts.len, mark, sizeof mark - 1);
+        const uint8_t *found = memmem(facts.data, facts.len, mark, strlen(mark));
         if (found == NULL)
             return;
-        facts = span_from(facts, (size_t)(found - facts.data) + sizeof mark - 1);
+        facts = span_from(facts, (size_t)(found - facts.data) + strlen(mark));
         struct span name = span_first(facts, 2 * DIGEST_BYTES);
         if (!is_hash(name) || blob_is_whole(v, name))
             continue;
@@ -55,6 +54,13 @@ static void check_blobs(struct verify *v, uint64_t index, struct span facts)
             verify_finding(v->report, VERIFY_TAMPERED, "entry %llu names blobs/%.*s, which is missing or changed",
                            (unsigned long long)index, (int)name.len, (const char *)name.data);
     }
+}
+
+static void check_blobs(struct verify *v, uint64_t index, struct span facts)
+{
+    static const char *const marks[] = {"blob\":\"", "text_sha256\":\"", "agent_sha256\":\""};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        check_marked(v, index, facts, marks[i]);
 }
 
 static void keep_text(char out[static 16], struct span text)

@@ -117,7 +117,10 @@ static void load_one(struct daemon *daemon, struct load *load, const struct conf
     struct diag diag;
     diag_init(&diag);
     size_t kept = load->kept;
-    enum err err = policy_load(&environment->sources, &diag, out);
+    struct policy_sources sources = environment->sources;
+    sources.read = load_note_read;
+    sources.read_arg = load;
+    enum err err = policy_load(&sources, &diag, out);
     if (err == ERR_NONE && !sessions_are_apart(daemon, *out, &diag)) {
         policy_unref(*out);
         *out = NULL;
@@ -183,6 +186,7 @@ void load_clear(struct daemon *daemon, struct load *load)
 {
     book_unref(load->book);
     files_clear(&load->files);
+    load_forget_read(load);
     if (load->config != daemon->config && load->config != daemon->config_now)
         settings_free(load->config);
     *load = (struct load){0};

@@ -55,7 +55,7 @@ static void note_kept(struct kept_texts *kept, const struct policy_file *file)
     memcpy(kept->hashes[kept->count++], file->sha256, DIGEST_BYTES);
 }
 
-static bool keep(struct daemon *daemon, const struct policy_file *file, struct kept_texts *kept)
+bool load_keep_file(struct daemon *daemon, const struct policy_file *file, struct kept_texts *kept)
 {
     char hex[65];
     if (was_kept(kept, file))
@@ -78,7 +78,7 @@ static void record_file(struct daemon *daemon, const struct policy *policy, uint
     char hex[2 * DIGEST_BYTES];
     struct outbuf o = outbuf_make(hex, sizeof hex);
     outbuf_hex(&o, span_make(file->sha256, DIGEST_BYTES));
-    bool good = keep(daemon, file, kept);
+    bool good = load_keep_file(daemon, file, kept);
     struct record_event event = {
         .event = EVENT_POLICY_FILE,
         .environment = policy_name(policy),

@@ -164,8 +164,11 @@ void load_record_refused(struct daemon *daemon, const struct load *load)
 {
     const struct daemon_options *options = daemon->options;
     const struct finding *f = &load->first;
-    char hash[65];
+    char hash[65], config_hash[65] = "";
+    load_record_read(daemon, load);
     keep_refused(daemon, f, hash);
+    if (load->config != NULL && load->config->file != NULL)
+        keep_text(daemon, load->config->text, config_hash);
     struct record_event event = {
         .event = EVENT_POLICY_REFUSED,
         .subject = span_text(options->config_path != NULL ? options->config_path : options->policy_path),
@@ -178,6 +181,7 @@ void load_record_refused(struct daemon *daemon, const struct load *load)
     if (load->failed > 1)
         add_number(&event, "failed", load->failed);
     add_text(&event, "text_sha256", hash);
+    add_text(&event, "config_text_sha256", config_hash);
     records_add(daemon, &event);
     if (!records_wait(daemon))
         log_warn("the refusal of a policy is not recorded yet: the audit gate is closed", "file=%s", f->file);

@@ -86,25 +86,6 @@ void load_source(struct loader *l, const char *kind, struct span bytes)
     digest_add(l->sources, bytes);
 }
 
-void load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
-                    struct span text)
-{
-    struct policy *p = l->policy;
-    uint32_t count = p->read.count;
-    /* Full at every power of two: then twice the room, the old block stays in the arena. */
-    if ((count & (count - 1)) == 0) {
-        struct policy_file *more = arena_array(&p->arena, count == 0 ? 1 : 2 * (size_t)count, sizeof *more);
-        if (more == NULL)
-            return;
-        if (count > 0)
-            memcpy(more, p->read.at, count * sizeof *more);
-        p->read.at = more;
-    }
-    struct policy_file *file = &p->read.at[p->read.count++];
-    *file = (struct policy_file){.path = path, .kind = kind, .on_demand = strcmp(kind, "agent") == 0, .mark = *mark};
-    digest_once(text, file->sha256);
-}
-
 bool load_bool(const struct node *map, const char *key, bool dflt)
 {
     const struct node *node = node_get(map, key);

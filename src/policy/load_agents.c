@@ -21,14 +21,13 @@ static void on_url(void *arg, struct node *url)
 static void load_agent(struct loader *l, struct node *node)
 {
     char path[PATH_MAX];
-    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX, .strict = l->strict_files};
     struct file_bytes bytes;
     if (file_beside(l->file, node->text, path, sizeof path) != ERR_NONE) {
         load_error(l, node, "path", "the path is empty or too long");
         return;
     }
     struct span kept = arena_copy(&l->policy->arena, span_text(path));
-    if (kept.data == NULL || file_read(path, &rules, l->diag, l->file, node->line, node->column, &bytes) != ERR_NONE)
+    if (kept.data == NULL || load_file_open(l, path, YAML_BYTES_MAX, node, &bytes) != ERR_NONE)
         return;
     load_file_read(l, (const char *)kept.data, "agent", &bytes.mark, span_make(bytes.data, bytes.len));
     load_source(l, "agent", span_make(bytes.data, bytes.len));

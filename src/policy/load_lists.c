@@ -71,7 +71,6 @@ static void read_lines(struct list_reader *r, struct span text)
 static void load_list(struct loader *l, struct node *node, enum name_kind kind, struct list_file *out, uint16_t index)
 {
     char path[PATH_MAX];
-    const struct file_rules rules = {.max_bytes = LIST_FILE_BYTES_MAX, .strict = l->strict_files};
     struct file_bytes bytes;
     out->place = load_place(l, node);
     out->path = "";
@@ -80,7 +79,7 @@ static void load_list(struct loader *l, struct node *node, enum name_kind kind, 
         return;
     }
     struct span kept = arena_copy(&l->policy->arena, span_text(path));
-    if (kept.data == NULL || file_read(path, &rules, l->diag, l->file, node->line, node->column, &bytes) != ERR_NONE)
+    if (kept.data == NULL || load_file_open(l, path, LIST_FILE_BYTES_MAX, node, &bytes) != ERR_NONE)
         return;
     out->path = (const char *)kept.data;
     load_file_read(l, out->path, "list", &bytes.mark, span_make(bytes.data, bytes.len));

@@ -162,19 +162,18 @@ static void open_groups(struct loader *l, const struct node *only)
 /* An operator's file is read for every policy, so that a broken one is found before it is needed. */
 static bool read_catalogue(struct loader *l)
 {
-    const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX, .strict = l->strict_files};
     struct file_bytes bytes = {0};
     const char *path = l->catalogue_path;
-    if (path != NULL && file_read(path, &rules, l->diag, NULL, 0, 0, &bytes) != ERR_NONE)
+    if (path != NULL && load_file_open(l, path, YAML_BYTES_MAX, NULL, &bytes) != ERR_NONE)
         return false;
     struct span text = span_make(bytes.data, bytes.len);
+    if (path != NULL && keep_file(l, path) != NULL)
+        load_file_read(l, l->policy->catalogue_file, "catalogue", &bytes.mark, text);
     enum err err = catalogue_text(path, text, l->diag, &l->catalogue);
     if (err == ERR_NO_MEMORY)
         l->memory = true;
     if (err == ERR_NONE && path != NULL && l->policy->opens_packages)
         load_source(l, "catalogue file", text);
-    if (path != NULL && keep_file(l, path) != NULL)
-        load_file_read(l, l->policy->catalogue_file, "catalogue", &bytes.mark, text);
     free(bytes.data);
     return err == ERR_NONE;
 }

@@ -49,6 +49,9 @@ struct place load_place(struct loader *l, const struct node *node);
 /* Part of the policy's id. */
 void load_source(struct loader *l, const char *kind, struct span bytes);
 
+/* load_file.c: as file_read(), or the text of then where the sources have it. `at` may be NULL. */
+MUST_CHECK enum err load_file_open(struct loader *l, const char *path, size_t max_bytes, const struct node *at,
+                                   struct file_bytes *out);
 /* The policy was read from this file too. `path` is the policy's own. */
 void load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
                     struct span text);

@@ -167,6 +167,42 @@ def test_every_text_is_kept(wide):
     assert "policy_file" not in {e["event"] for e in entries(wide)}
 
 
+def test_every_text_of_a_refused_load_is_kept(wide):
+    """What is wrong stands in one file; what made it so may stand in another. What is in force was kept before."""
+    wait_for(lambda: len(wide.audit.events("policy_file")) == 3, 10, "an entry for each file")
+    text = wide.file_of("env-a").read_text()
+    assert "allow_mcp_servers" in text
+    wide.write(wide.file_of("env-a"), text.replace("allow_mcp_servers", "alow_mcp_servers"))  # first: all that follows is refused
+    wide.write(wide.folder / "bad.txt", "bad.test\nfourth.test\n")
+    wide.write(wide.folder / "catalogue.yaml", CATALOGUE.replace("acme-7", "acme-8"))
+    reload(wide, "--reason", "by hand")
+
+    def by_hand():
+        return [e["unmapped"] for e in wide.audit.events("policy_refused") if e["unmapped"].get("reason") == "by hand"]
+    wait_for(by_hand, 10, "the refusal")
+    refused = by_hand()[0]
+    kept = {e["unmapped"]["kind"]: e["unmapped"] for e in wide.audit.events("policy_file")[3:]}
+    assert sorted(kept) == ["catalogue", "environment", "list"]  # the agent's definition is in force
+    for kind, path in (("list", wide.folder / "bad.txt"), ("catalogue", wide.folder / "catalogue.yaml"),
+                       ("environment", wide.file_of("env-a"))):
+        assert kept[kind]["file"] == str(path) and kept[kind]["generation_in_force"] == 1
+        assert (wide.audit_dir / "blobs" / kept[kind]["blob"]).read_text() == path.read_text()
+    assert refused["text_sha256"] == kept["environment"]["blob"]
+    assert (wide.audit_dir / "blobs" / refused["config_text_sha256"]).read_text() == wide.config_file.read_text()
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_a_lost_text_is_found_by_verify(story, damage):
+    story.stop()
+    assert story.audit.verify().returncode == 0
+    blob = story.audit_dir / "blobs" / entries(story)[0]["text_sha256"]
+    blob.unlink()
+    if damage == "changed":
+        blob.write_text("name: other\n")
+    answer = story.audit.verify()
+    assert answer.returncode == 2 and blob.name in str(answer.stdout)
+
+
 def test_a_group_of_the_catalogue_is_recorded_with_its_version(wide):
     wide.lab.dns.set("mirror.test", "10.0.0.1")
     client = wide.connect("mirror.test", 443)

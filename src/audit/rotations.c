@@ -100,8 +100,8 @@ enum err rotations_add(int keys, const struct rotation *row)
     enum err err = rotations_read(keys, &r);
     if (err != ERR_NONE)
         return err;
-    const struct rotation *last = r.count > 0 ? &r.rows[r.count - 1] : NULL;
-    bool there = last != NULL && last->index == row->index && note_key_same(&last->after, &row->after);
+    bool there = r.count > 0 && r.rows[r.count - 1].index == row->index &&
+                 note_key_same(&r.rows[r.count - 1].after, &row->after);
     if (!there)
         err = r.count == ROTATIONS_MAX ? ERR_TOO_BIG : write_file(keys, &r, row);
     rotations_free(&r);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "exec.h"
 
+#include "record_json.h"
+
 #include "audit/reader.h"
 #include "base/digest.h"
 #include "base/hash.h"
 
-#include <jansson.h>
 #include <string.h>
 
 void feed_put_safe(FILE *out, const char *text)
@@ -56,41 +57,6 @@ static struct feed_host *find(struct exec_feed *feed, const char *target, enum r
 
 /* ---- a record ---- */
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
-static void read_target(json_t *record, char out[static 320])
-{
-    json_t *to = json_object_get(record, "dst_endpoint");
-    const char *name = text_of(to, "hostname"), *ip = text_of(to, "ip");
-    json_int_t port = json_integer_value(json_object_get(to, "port"));
-    if (name[0] == '\0' && ip[0] == '\0')
-        snprintf(out, 320, "%.300s", text_of(json_object_get(record, "unmapped"), "raw_target"));
-    else if (name[0] == '\0' && strchr(ip, ':') != NULL)
-        snprintf(out, 320, "[%.45s]:%d", ip, (int)port);
-    else
-        snprintf(out, 320, "%.253s:%d", name[0] != '\0' ? name : ip, (int)port);
-    if (out[0] == '\0')
-        memcpy(out, "?", 2);
-}
-
-static void read_answers(json_t *record, struct feed_host *host)
-{
-    json_t *list = json_object_get(json_object_get(record, "unmapped"), "answers");
-    size_t i;
-    json_t *answer;
-    json_array_foreach(list, i, answer)
-    {
-        const char *text = json_string_value(answer);
-        if (text != NULL && host->answer_count < ADMITTED_MAX &&
-            ipaddr_parse(span_text(text), &host->answers[host->answer_count]) == ERR_NONE)
-            host->answer_count++;
-    }
-}
-
 static void say(const struct feed_host *host)
 {
     const struct reason_row *row = reason_row(host->reason);
@@ -108,7 +74,9 @@ static void take(struct exec_feed *feed, json_t *record, enum reason reason)
 {
     char target[320];
     bool fresh = false;
-    read_target(record, target);
+    record_target(record, target, sizeof target);
+    if (target[0] == '\0')
+        memcpy(target, "?", 2);
     struct feed_host *host = find(feed, target, reason, &fresh);
     if (host == NULL) {
         if (feed->beyond++ == 0 && !feed->quiet)
@@ -119,11 +87,11 @@ static void take(struct exec_feed *feed, json_t *record, enum reason reason)
     host->count += times > 0 ? (uint64_t)times : 1;
     if (!fresh)
         return;
-    const char *door = text_of(json_object_get(record, "unmapped"), "door");
+    const char *door = record_text(json_object_get(record, "unmapped"), "door");
     for (enum door d = DOOR_CONNECT; d <= DOOR_PLAIN; d++)
         if (strcmp(door, door_text(d)) == 0)
             host->door = d;
-    read_answers(record, host);
+    record_answers(record, host->answers, &host->answer_count);
     if (!feed->quiet)
         say(host);
 }
@@ -137,7 +105,7 @@ static bool is_failure(enum reason reason)
 
 static void read_record(struct exec_feed *feed, json_t *record)
 {
-    const char *code = text_of(json_object_get(record, "metadata"), "event_code");
+    const char *code = record_text(json_object_get(record, "metadata"), "event_code");
     bool outcome = strcmp(code, "outcome") == 0;
     if (!outcome && strcmp(code, "attempt") != 0)
         return;
@@ -147,7 +115,7 @@ static void read_record(struct exec_feed *feed, json_t *record)
         feed->bytes_out += (uint64_t)json_integer_value(json_object_get(traffic, "bytes_out"));
         feed->bytes_in += (uint64_t)json_integer_value(json_object_get(traffic, "bytes_in"));
     }
-    enum reason reason = reason_by_name(span_text(text_of(record, "status_code")));
+    enum reason reason = reason_by_name(span_text(record_text(record, "status_code")));
     if (allowed && !outcome)
         reason = REASON_ALLOWED;
     else if (allowed && !is_failure(reason))

@@ -2,21 +2,15 @@
 #include "explain_log.h"
 
 #include "policy_log.h"
+#include "record_json.h"
 
 #include "audit/reader.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ID_DIGITS 32
-
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
 
 #define COPY(to, from) snprintf((to), sizeof(to), "%.*s", (int)sizeof(to) - 1, (from))
 
@@ -35,37 +29,6 @@ static bool read_id(const char *request, char out[ID_DIGITS + 1])
     return len == ID_DIGITS;
 }
 
-/* The target stands in the attempt; where none was understood, what the client wrote does. */
-static void read_target(json_t *record, struct logged *out)
-{
-    json_t *to = json_object_get(record, "dst_endpoint"), *unmapped = json_object_get(record, "unmapped");
-    const char *name = text_of(to, "hostname");
-    const char *ip = text_of(to, "ip");
-    json_int_t port = json_integer_value(json_object_get(to, "port"));
-    if (port == 0 || (name[0] == '\0' && ip[0] == '\0'))
-        COPY(out->target, text_of(unmapped, "raw_target"));
-    else if (name[0] == '\0' && strchr(ip, ':') != NULL)
-        snprintf(out->target, sizeof out->target, "[%.45s]:%d", ip, (int)port);
-    else
-        snprintf(out->target, sizeof out->target, "%.253s:%d", name[0] != '\0' ? name : ip, (int)port);
-    COPY(out->door, text_of(unmapped, "door"));
-    COPY(out->method, text_of(json_object_get(record, "http_request"), "http_method"));
-}
-
-static void read_answers(json_t *record, struct logged *out)
-{
-    json_t *list = json_object_get(json_object_get(record, "unmapped"), "answers");
-    size_t i;
-    json_t *answer;
-    json_array_foreach(list, i, answer)
-    {
-        const char *text = json_string_value(answer);
-        if (text != NULL && out->answer_count < ADMITTED_MAX &&
-            ipaddr_parse(span_text(text), &out->answers[out->answer_count]) == ERR_NONE)
-            out->answer_count++;
-    }
-}
-
 static void read_hello(json_t *record, struct logged *out)
 {
     json_t *ech = json_object_get(json_object_get(record, "unmapped"), "ech");
@@ -74,27 +37,30 @@ static void read_hello(json_t *record, struct logged *out)
                                                              : FIRST_HELLO;
     out->has_hello = ech != NULL || out->first != FIRST_HELLO;
     out->ech = json_is_true(ech);
-    COPY(out->sni, text_of(json_object_get(record, "tls"), "sni"));
+    COPY(out->sni, record_text(json_object_get(record, "tls"), "sni"));
 }
 
 /* Attempt first, then what became of it: the last word counts. */
 static void read_record(json_t *record, bool first, struct logged *out)
 {
-    if (first)
-        read_target(record, out);
+    if (first) {
+        record_target(record, out->target, sizeof out->target);
+        COPY(out->door, record_text(json_object_get(record, "unmapped"), "door"));
+        COPY(out->method, record_text(json_object_get(record, "http_request"), "http_method"));
+    }
     COPY(out->verdict, json_integer_value(json_object_get(record, "action_id")) == 1 ? "allow" : "deny");
-    COPY(out->reason, text_of(record, "status_code"));
-    COPY(out->rule, text_of(json_object_get(record, "firewall_rule"), "uid"));
-    COPY(out->stage, text_of(json_object_get(record, "unmapped"), "stage"));
-    COPY(out->policy_id, text_of(json_object_get(record, "policy"), "uid"));
-    read_answers(record, out);
+    COPY(out->reason, record_text(record, "status_code"));
+    COPY(out->rule, record_text(json_object_get(record, "firewall_rule"), "uid"));
+    COPY(out->stage, record_text(json_object_get(record, "unmapped"), "stage"));
+    COPY(out->policy_id, record_text(json_object_get(record, "policy"), "uid"));
+    record_answers(record, out->answers, &out->answer_count);
     read_hello(record, out);
 }
 
 static bool is_about(json_t *record, const char *id)
 {
     char own[ID_DIGITS + 1];
-    return read_id(text_of(json_object_get(record, "metadata"), "correlation_uid"), own) && strcmp(own, id) == 0;
+    return read_id(record_text(json_object_get(record, "metadata"), "correlation_uid"), own) && strcmp(own, id) == 0;
 }
 
 enum err logged_find(const char *dir, const char *request, struct logged *out)
@@ -128,7 +94,7 @@ enum logged_kind logged_take(struct span leaf, struct logged *out)
     if (leaf.len < sizeof flow || memcmp(leaf.data, flow, sizeof flow - 1) != 0)
         return LOGGED_OTHER;
     json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
-    const char *code = text_of(json_object_get(record, "metadata"), "event_code");
+    const char *code = record_text(json_object_get(record, "metadata"), "event_code");
     json_t *to = json_object_get(record, "dst_endpoint");
     enum logged_kind kind = strcmp(code, "attempt") == 0   ? LOGGED_ATTEMPT
                             : strcmp(code, "outcome") == 0 ? LOGGED_OUTCOME

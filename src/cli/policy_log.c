@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy_log.h"
 
+#include "record_json.h"
+
 #include "audit/reader.h"
 #include "base/digest.h"
 #include "base/outbuf.h"
@@ -16,12 +18,6 @@
 #define LEAST_ID       8
 #define COPY(to, from) snprintf((to), sizeof(to), "%s", (from))
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 static uint64_t number_of(json_t *object, const char *key)
 {
     json_int_t number = json_integer_value(json_object_get(object, key));
@@ -32,7 +28,7 @@ static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *ou
 {
     json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
     json_t *metadata = json_object_get(record, "metadata"), *unmapped = json_object_get(record, "unmapped");
-    const char *event = text_of(metadata, "event_code");
+    const char *event = record_text(metadata, "event_code");
     bool wanted = strncmp(event, "policy_", 7) == 0 && strcmp(event, "policy_file") != 0;
     if (wanted) {
         *out = (struct policy_entry){
@@ -44,15 +40,15 @@ static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *ou
         if (out->generation == 0)
             out->generation = number_of(unmapped, "generation_in_force");
         COPY(out->event, event);
-        COPY(out->environment, text_of(metadata, "tenant_uid"));
-        COPY(out->id, text_of(json_object_get(record, "entity"), "uid"));
-        COPY(out->text, text_of(unmapped, "text_sha256"));
-        COPY(out->egress_text, text_of(unmapped, "egress_text_sha256"));
-        COPY(out->who, text_of(unmapped, "who"));
-        COPY(out->reason, text_of(unmapped, "reason"));
-        COPY(out->commit, text_of(unmapped, "commit"));
-        COPY(out->file, text_of(unmapped, "file"));
-        COPY(out->message, text_of(record, "message"));
+        COPY(out->environment, record_text(metadata, "tenant_uid"));
+        COPY(out->id, record_text(json_object_get(record, "entity"), "uid"));
+        COPY(out->text, record_text(unmapped, "text_sha256"));
+        COPY(out->egress_text, record_text(unmapped, "egress_text_sha256"));
+        COPY(out->who, record_text(unmapped, "who"));
+        COPY(out->reason, record_text(unmapped, "reason"));
+        COPY(out->commit, record_text(unmapped, "commit"));
+        COPY(out->file, record_text(unmapped, "file"));
+        COPY(out->message, record_text(record, "message"));
     }
     json_decref(record);
     return wanted;

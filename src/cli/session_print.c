@@ -2,14 +2,10 @@
 /* A session's summary for people: as text, and as Markdown for a pull request. */
 #include "session_summary.h"
 
+#include "record_json.h"
+
 #include <inttypes.h>
 #include <string.h>
-
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
 
 static long long number_of(json_t *object, const char *key)
 {
@@ -79,19 +75,19 @@ void session_print_text(json_t *session, FILE *out)
     json_t *summary = json_object_get(session, "summary"), *item;
     struct sizes all = sizes_of(summary);
     size_t i;
-    fprintf(out, "session %s of %s\n", text_of(session, "session"), text_of(session, "environment"));
+    fprintf(out, "session %s of %s\n", record_text(session, "session"), record_text(session, "environment"));
     fprintf(out, "  attempts %lld, refused %lld, failed %lld, open %lld; %s up, %s down\n",
             number_of(summary, "attempts"), number_of(summary, "refused"), number_of(summary, "failed"),
             number_of(summary, "open"), all.up, all.down);
     json_array_foreach(json_object_get(summary, "hosts"), i, item)
     {
         struct sizes s = sizes_of(item);
-        fprintf(out, "  host %-40s %5lld attempts %5lld refused %11s up %11s down  %s\n", text_of(item, "host"),
+        fprintf(out, "  host %-40s %5lld attempts %5lld refused %11s up %11s down  %s\n", record_text(item, "host"),
                 number_of(item, "attempts"), number_of(item, "refused"), s.up, s.down, is_new(item));
     }
     json_array_foreach(json_object_get(summary, "refusals"), i, item)
-        fprintf(out, "  refused %5lld × %s: %s (request %s)\n", number_of(item, "count"), text_of(item, "host"),
-                text_of(item, "reason"), text_of(item, "last_request"));
+        fprintf(out, "  refused %5lld × %s: %s (request %s)\n", number_of(item, "count"), record_text(item, "host"),
+                record_text(item, "reason"), record_text(item, "last_request"));
     say_bounds(summary, "  ", out);
 }
 
@@ -104,7 +100,7 @@ static void markdown_hosts(json_t *summary, FILE *out)
     {
         struct sizes s = sizes_of(item);
         fputs("| ", out);
-        print_escaped(text_of(item, "host"), out);
+        print_escaped(record_text(item, "host"), out);
         fprintf(out, " | %lld | %lld | %s | %s | %s |\n", number_of(item, "attempts"), number_of(item, "refused"), s.up,
                 s.down, is_new(item));
     }
@@ -120,10 +116,10 @@ static void markdown_refusals(json_t *summary, FILE *out)
     json_array_foreach(list, i, item)
     {
         fputs("| ", out);
-        print_escaped(text_of(item, "host"), out);
+        print_escaped(record_text(item, "host"), out);
         fprintf(out, " | %lld | ", number_of(item, "count"));
-        print_escaped(text_of(item, "reason"), out);
-        fprintf(out, " | `%s` |\n", text_of(item, "last_request"));
+        print_escaped(record_text(item, "reason"), out);
+        fprintf(out, " | `%s` |\n", record_text(item, "last_request"));
     }
 }
 
@@ -132,15 +128,15 @@ void session_print_markdown(json_t *session, FILE *out)
     json_t *summary = json_object_get(session, "summary");
     struct sizes all = sizes_of(summary);
     fputs("### Egress of session ", out);
-    print_escaped(text_of(session, "session"), out);
+    print_escaped(record_text(session, "session"), out);
     fputs(" (", out);
-    print_escaped(text_of(session, "environment"), out);
+    print_escaped(record_text(session, "environment"), out);
     fputs(")\n\n", out);
     fprintf(out, "%lld attempts, %lld refused, %lld failed, %s up, %s down.", number_of(summary, "attempts"),
             number_of(summary, "refused"), number_of(summary, "failed"), all.up, all.down);
-    if (text_of(session, "labels")[0] != '\0') {
+    if (record_text(session, "labels")[0] != '\0') {
         fputs(" Labels: ", out);
-        print_escaped(text_of(session, "labels"), out);
+        print_escaped(record_text(session, "labels"), out);
         fputc('.', out);
     }
     fputc('\n', out);

@@ -216,6 +216,17 @@ struct policy_line {
 typedef void policy_line_fn(void *arg, const struct policy_line *line);
 void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg);
 
+/* What each layer of the target stage says by itself, whatever the others say; in the order of their weight. */
+enum layer_says { LAYER_SILENT, LAYER_ALLOWS, LAYER_DENIES };
+struct policy_layer {
+    const char *name; /* "denied_hosts", "egress.hosts", "allowed_hosts", ... */
+    enum layer_says says;
+    enum reason reason; /* of a denial */
+    struct rule rule;   /* its line; id empty when it is silent */
+};
+typedef void policy_layer_fn(void *arg, const struct policy_layer *layer);
+void policy_layers(const struct policy *policy, const struct question *question, policy_layer_fn *fn, void *arg);
+
 struct catalogue;
 
 /* `catalogue` (NULL: groups are not spoken of) belongs to the policy; *out_change is the same as a value. */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "explain_config.h"
+#include "explain_layers.h"
 #include "explain_log.h"
 #include "explain_open.h"
 #include "findings.h"
@@ -369,6 +370,9 @@ static void json_answer(const struct explain *e, const struct target *target, co
         json_key_span(&j, "version", rule.version);
     json_key_bool(&j, "address_judged", a->address_asked);
     json_key_bool(&j, "hello_judged", a->hello_asked);
+    layers_json(&(struct layers_case){policy, e->sources->above != NULL ? e->sources->above->ceiling : NULL,
+                                      c->question, &a->decision, a->address_asked, a->hello_asked},
+                &j);
     opening_json(c, opening, &j);
     json_close(&j, '}');
     json_flush(&j, stdout);
@@ -417,6 +421,8 @@ static int answer(const struct explain *e, const struct policy *policy)
         json_answer(e, &target, policy, &a, &c, &opening);
     } else {
         print_answer(e, &target, policy, &a);
+        layers_print(&(struct layers_case){policy, e->sources->above != NULL ? e->sources->above->ceiling : NULL,
+                                           &question, &a.decision, a.address_asked, a.hello_asked});
         opening_print(&c, &opening);
     }
     opening_free(&opening);

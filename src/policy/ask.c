@@ -44,7 +44,7 @@ static void find_literal(const struct policy *policy, const struct ipaddr *addr,
     }
 }
 
-static uint32_t hit_value(const struct policy *policy, const struct name_hit *hit)
+uint32_t ask_hit_value(const struct policy *policy, const struct name_hit *hit)
 {
     return policy->names.items[hit->item - 1].value;
 }
@@ -58,9 +58,9 @@ void standing_find(const struct policy *policy, const struct target *target, str
     }
     names_find(&policy->names, &target->name, false, out->hits);
     if (out->hits[NAME_ENTRY].item != 0)
-        stand_entry(policy, hit_value(policy, &out->hits[NAME_ENTRY]), out);
+        stand_entry(policy, ask_hit_value(policy, &out->hits[NAME_ENTRY]), out);
     if (out->hits[NAME_MCP].item != 0)
-        stand_mcp(policy, hit_value(policy, &out->hits[NAME_MCP]), out);
+        stand_mcp(policy, ask_hit_value(policy, &out->hits[NAME_MCP]), out);
 }
 
 /* ---- answers ---- */
@@ -78,14 +78,14 @@ static bool ports_of_door(const struct policy *policy, enum door door, uint16_t 
 }
 
 /* Ports of everything but MCP endpoints and groups: the host entry's own, else those of the door. */
-static bool plain_port(const struct policy *policy, const struct question *question, const struct standing *s)
+bool ask_plain_port(const struct policy *policy, const struct question *question, const struct standing *s)
 {
     if (s->entry != NULL && s->entry->has_ports)
         return ports_have(&s->entry->ports, question->target->port);
     return ports_of_door(policy, question->door, question->target->port);
 }
 
-static bool group_port(const struct question *question, const struct standing *s)
+bool ask_group_port(const struct question *question, const struct standing *s)
 {
     if (s->entry != NULL && s->entry->has_ports)
         return false; /* the entry's ports hold by every way in, and it speaks for itself */
@@ -108,7 +108,7 @@ static bool denied_by_list(const struct policy *policy, const struct standing *s
         const struct name_hit *hit = &s->hits[rows[i].kind];
         if (hit->item == 0)
             continue;
-        uint32_t index = rows[i].kind == NAME_BLOCKLIST ? hit->item - 1 : hit_value(policy, hit);
+        uint32_t index = rows[i].kind == NAME_BLOCKLIST ? hit->item - 1 : ask_hit_value(policy, hit);
         say(out, REASON_DENIED, rows[i].rule, index);
         return true;
     }
@@ -151,15 +151,15 @@ static bool offer_hit(const struct policy *policy, const struct question *questi
     const struct name_hit *hit = &s->hits[kind];
     switch (kind) {
     case NAME_ENTRY:
-        return offer(c, plain_port(policy, question, s), RULE_HOST_ENTRY, s->entry_index, out);
+        return offer(c, ask_plain_port(policy, question, s), RULE_HOST_ENTRY, s->entry_index, out);
     case NAME_ALLOWED:
-        return offer(c, plain_port(policy, question, s), RULE_ALLOWED_HOST, hit_value(policy, hit), out);
+        return offer(c, ask_plain_port(policy, question, s), RULE_ALLOWED_HOST, ask_hit_value(policy, hit), out);
     case NAME_FILE:
-        return offer(c, plain_port(policy, question, s), RULE_ALLOWED_FILE, hit->item - 1, out);
+        return offer(c, ask_plain_port(policy, question, s), RULE_ALLOWED_FILE, hit->item - 1, out);
     case NAME_MCP:
         return offer(c, ports_have(&s->mcp->ports, question->target->port), RULE_MCP_SERVER, s->mcp_index, out);
     case NAME_GROUP:
-        return offer(c, group_port(question, s), RULE_PACKAGE_GROUP, hit_value(policy, hit), out);
+        return offer(c, ask_group_port(question, s), RULE_PACKAGE_GROUP, ask_hit_value(policy, hit), out);
     case NAME_GROUP_EXCEPT:
     case NAME_DENIED:
     case NAME_BLOCKLIST:
@@ -207,7 +207,7 @@ static bool allowed_by_pattern(const struct policy *policy, const struct questio
             say(out, REASON_HOST, RULE_PATTERN, i);
             return true;
         }
-        if (answer == PATTERN_YES && offer(c, plain_port(policy, question, s), RULE_PATTERN, i, out))
+        if (answer == PATTERN_YES && offer(c, ask_plain_port(policy, question, s), RULE_PATTERN, i, out))
             return true;
     }
     return false;
@@ -216,10 +216,10 @@ static bool allowed_by_pattern(const struct policy *policy, const struct questio
 static bool allowed_literal(const struct policy *policy, const struct question *question, const struct standing *s,
                             struct candidates *c, struct decision *out)
 {
-    if (s->entry != NULL && offer(c, plain_port(policy, question, s), RULE_HOST_ENTRY, s->entry_index, out))
+    if (s->entry != NULL && offer(c, ask_plain_port(policy, question, s), RULE_HOST_ENTRY, s->entry_index, out))
         return true;
     if (s->allowed_index != 0 &&
-        offer(c, plain_port(policy, question, s), RULE_ALLOWED_HOST, s->allowed_index - 1, out))
+        offer(c, ask_plain_port(policy, question, s), RULE_ALLOWED_HOST, s->allowed_index - 1, out))
         return true;
     return s->mcp != NULL &&
            offer(c, ports_have(&s->mcp->ports, question->target->port), RULE_MCP_SERVER, s->mcp_index, out);
@@ -237,7 +237,7 @@ static void say_port(const struct question *question, const struct standing *s, 
         say(out, REASON_PORT, RULE_PORTS, door_is_http(question->door));
 }
 
-static bool port_is_blocked(const struct policy *policy, uint16_t port, uint32_t *out_index)
+bool ask_port_is_blocked(const struct policy *policy, uint16_t port, uint32_t *out_index)
 {
     uint32_t low = 0, high = policy->blocked.count;
     while (low < high) {
@@ -261,7 +261,7 @@ static void allow(const struct policy *policy, const struct question *question, 
         is_name ? allowed_by_list(policy, question, s, &c, out) || allowed_by_pattern(policy, question, s, &c, out)
                 : allowed_literal(policy, question, s, &c, out);
     if (!decided && !policy->limited)
-        decided = offer(&c, plain_port(policy, question, s), RULE_UNRESTRICTED, 0, out);
+        decided = offer(&c, ask_plain_port(policy, question, s), RULE_UNRESTRICTED, 0, out);
     if (decided && out->verdict == VERDICT_DENY)
         return; /* a pattern failed */
     if (!decided && c.any)
@@ -272,8 +272,8 @@ static void allow(const struct policy *policy, const struct question *question, 
 
 /* ---- methods ---- */
 
-static bool method_is_good(const struct policy *policy, const struct question *question, const struct standing *s,
-                           struct decision *out)
+bool ask_method(const struct policy *policy, const struct question *question, const struct standing *s,
+                struct decision *out)
 {
     if (!door_is_http(question->door)) {
         if (question->method == METHOD_CONNECT)
@@ -347,12 +347,12 @@ void judge_target(const struct policy *policy, const struct question *question, 
     if ((target->kind != TARGET_NAME && target->kind != TARGET_ADDRESS) || target->port == 0)
         return;
     standing_find(policy, target, s);
-    if (!method_is_good(policy, question, s, out))
+    if (!ask_method(policy, question, s, out))
         return;
     /* The port's own stage comes before the name's: a blocked one is closed for every host. Which other ports are open
      * depends on the rule that allows the host, so that is said with it. */
     uint32_t blocked = 0;
-    if (port_is_blocked(policy, target->port, &blocked)) {
+    if (ask_port_is_blocked(policy, target->port, &blocked)) {
         say(out, REASON_PORT, RULE_BLOCKED_PORT, blocked);
         return;
     }

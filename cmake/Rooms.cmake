@@ -72,7 +72,7 @@ function(sallyport_unit_test room name)
     sallyport_program(${target} ROOM ${room} SEES ${ARG_SEES} LINKS ${ARG_LINKS} PkgConfig::CMOCKA
         SOURCES "${PROJECT_SOURCE_DIR}/tests/unit/${room}/test_${name}.c" ${ARG_SOURCES})
     add_test(NAME "unit.${room}.${name}" COMMAND ${target} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
-    set_tests_properties("unit.${room}.${name}" PROPERTIES LABELS unit TIMEOUT 120)
+    set_tests_properties("unit.${room}.${name}" PROPERTIES LABELS unit TIMEOUT 400) # under a sanitizer
 endfunction()
 
 # sallyport_fuzz(name SEES …): tests/fuzz/fuzz_<name>.c. With the preset "fuzz" a libFuzzer program; in every preset a

@@ -207,6 +207,11 @@ static void what_was_signed(void **state)
         {NULL, "echo x > keys/log.vkey", VERIFY_TAMPERED, "keys/log.vkey is missing or broken", {0}},
         {NULL, "rm -r keys", VERIFY_TAMPERED, "keys/log.vkey is missing or broken", {0}},
         {NULL, "echo x > keys/rotations", VERIFY_TAMPERED, "keys/rotations cannot be read", {0}},
+        {NULL, "k=$(cat keys/log.vkey); echo \"1 $k $k\" > keys/rotations", VERIFY_TAMPERED,
+         "keys/rotations names entry 1, which hands over no key", {0}},
+        {NULL, "k=$(cat keys/log.vkey); echo \"1 $k $k\" > keys/rotations", VERIFY_TAMPERED,
+         "the key is none that this log was signed with, by keys/rotations",
+         {.vkey = "log.test/audit/1+913e1284+AcWSrlD+BpRyG8aSs9LwKIC17rEH4Cycukzm+hJvwhDz"}},
         {NULL, "rm -r ../audit", VERIFY_UNAVAILABLE, "", {0}},
         {NULL, NULL, VERIFY_FAILED, "the verifier key that was given is not one", {.vkey = "x"}},
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far the copy elsewhere is behind, by the file that the shipping process leaves; the gate closes when it is too far. */
+/* How far the copy elsewhere is behind, by what the shipping process wrote down; too far, and the gate closes. */
 #include "fixture.h"
 
 #include "base/clock.h"

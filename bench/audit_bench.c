@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define RING_BYTES    (16u << 20)
 #define PRODUCERS_MAX 64
@@ -204,7 +205,7 @@ static void bytes_an_entry(const char *dir, uint64_t entries)
 }
 
 /* The next start of the same log. */
-static void start_again(const char *dir, const char *signer_dir)
+static void start_again(const char *dir, const char *signer_dir, const char *how)
 {
     char message[256] = "";
     struct signer *signer = NULL;
@@ -214,13 +215,26 @@ static void start_again(const char *dir, const char *signer_dir)
         return;
     struct audit_log_options options = {.dir = dir, .signer = signer, .desk_ring_bytes = RING_BYTES};
     if (audit_log_open(&options, &log, message, sizeof message) == AUDIT_START_OK) {
-        printf("start: %.2f s\n", (double)(clock_mono_ns() - begun) / 1e9);
+        double seconds = (double)(clock_mono_ns() - begun) / 1e9;
+        struct audit_log_status status;
+        audit_log_status(log, &status);
+        printf("start %s: %.3f s, read from entry %llu of %llu on\n", how, seconds,
+               (unsigned long long)status.read_from, (unsigned long long)status.entries);
         if (audit_log_stop(log) != ERR_NONE)
             printf("the log could not be closed\n");
     } else {
         printf("start: %s\n", message);
     }
     signer_close(signer);
+}
+
+static void forget_snapshots(const char *dir)
+{
+    char path[512];
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/index/snapshot.%u", dir, i);
+        unlink(path);
+    }
 }
 
 static uint64_t argument(int argc, char **argv, int at, uint64_t otherwise)
@@ -251,10 +265,15 @@ int main(int argc, char **argv)
         return 1;
     }
     struct audit_log_options options = {.dir = dir, .signer = signer, .desk_ring_bytes = RING_BYTES};
+    uint64_t opening = clock_mono_ns();
     if (audit_log_open(&options, &log, message, sizeof message) != AUDIT_START_OK) {
         fprintf(stderr, "%s\n", message);
         return 1;
     }
+    struct audit_log_status before;
+    audit_log_status(log, &before);
+    printf("start: %.3f s, read from entry %llu of %llu on\n", (double)(clock_mono_ns() - opening) / 1e9,
+           (unsigned long long)before.read_from, (unsigned long long)before.entries);
     for (size_t i = 0; i < count; i++) {
         producers[i].waits_us = calloc(WAITS_MAX, sizeof(uint32_t));
         if (producers[i].waits_us == NULL || audit_log_desk(log, NULL, NULL, &producers[i].desk) != ERR_NONE)
@@ -282,7 +301,9 @@ int main(int argc, char **argv)
     bytes_an_entry(dir, status.entries);
     hand_over();
     verify(dir);
-    start_again(dir, signer_dir);
+    start_again(dir, signer_dir, "from the newest snapshot");
+    forget_snapshots(dir);
+    start_again(dir, signer_dir, "from the first entry");
     for (size_t i = 0; i < count; i++)
         free(producers[i].waits_us);
     return failed;

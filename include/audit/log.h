@@ -24,6 +24,8 @@ struct audit_log_options {
     uint64_t unsigned_max_ms;
     /* How often the last number of each environment is listed. 0: each hour */
     uint64_t manifest_ms;
+    /* How many entries there are between two snapshots, from which the next start reads. 0: 65,536 */
+    uint64_t snapshot_entries;
     /* Facts for heartbeats and for log_stopped: what the program counted. At most `max`; keys are literals. Writer thread,
      * or main's while the log stops; NULL: none. */
     size_t (*totals)(void *arg, struct event_fact *out, size_t max);
@@ -95,6 +97,8 @@ struct audit_log_status {
     unsigned disk_percent; /* how full the log's disk is; 0: not looked at yet */
     bool gate_closed;
     char gate_why[160]; /* empty while open */
+    uint64_t read_from; /* the first entry that this start read again */
+    char read_why[80];  /* why no snapshot served; empty: one did, or there is none */
 };
 /* Any thread. */
 void audit_log_status(const struct audit_log *log, struct audit_log_status *out);

@@ -93,6 +93,7 @@ struct record_flow {
     X(LOG_STARTED, 1008, 6, "log_started")                                                                             \
     X(LOG_STOPPED, 1008, 7, "log_stopped")                                                                             \
     X(LOG_ROTATED, 1008, 5, "log_rotated")                                                                             \
+    X(LOG_SNAPSHOT, 1008, 99, "log_snapshot")                                                                          \
     X(LOG_RECOVERED, 1008, 99, "log_recovered")                                                                        \
     X(GATE_CLOSED, 1008, 10, "gate_closed")                                                                            \
     X(GATE_OPENED, 1008, 9, "gate_opened")                                                                             \

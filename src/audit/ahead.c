@@ -153,12 +153,12 @@ static void settle(struct ahead *a, struct chunk *c, bool wanted)
     pthread_mutex_unlock(&a->lock);
 }
 
-void ahead_begin(struct ahead *a, int fd)
+void ahead_begin(struct ahead *a, int fd, uint64_t offset)
 {
     for (size_t i = 0; i < CHUNKS; i++)
         settle(a, &a->chunks[i], false);
     a->fd = fd;
-    a->offset = 0;
+    a->offset = offset;
     a->ended = false;
     a->head = a->filled = 0;
 }

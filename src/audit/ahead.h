@@ -14,8 +14,8 @@ struct ahead;
 MUST_CHECK enum err ahead_new(struct ahead **out);
 void ahead_free(struct ahead *a); /* NULL is allowed; ends the helpers */
 
-/* From the beginning of the file `fd` on, which is borrowed until the next call of this or ahead_free(). */
-void ahead_begin(struct ahead *a, int fd);
+/* From `offset`, where a batch begins, in the file `fd` on, which is borrowed until the next call of this or ahead_free(). */
+void ahead_begin(struct ahead *a, int fd, uint64_t offset);
 
 /*
  * As segment_next(); `out->entries` and `*out_hashes`, one a leaf, are valid until the next call. SEGMENT_FAILED also

@@ -38,6 +38,34 @@ static struct env *environment(struct audit_log *log, struct span name)
     return env;
 }
 
+static void note_flow(struct audit_log *log, const struct record_flow *flow, uint64_t index)
+{
+    struct batch_out *b = &log->batch;
+    bool begins = flow->kind == RECORD_ATTEMPT && flow->decision.verdict == VERDICT_ALLOW;
+    if (!begins && flow->kind != RECORD_OUTCOME)
+        return;
+    if (b->step_count == BATCH_STEPS) {
+        log->flows_unknown = true;
+        return;
+    }
+    struct flow_step *step = &b->steps[b->step_count++];
+    *step = (struct flow_step){.ends = !begins, .index = index};
+    memcpy(step->id, flow->flow, FLOW_ID_BYTES);
+}
+
+/* What is open now that the batch is durable. */
+static void settle_flows(struct audit_log *log)
+{
+    const struct batch_out *b = &log->batch;
+    for (size_t i = 0; i < b->step_count; i++) {
+        const struct flow_step *step = &b->steps[i];
+        if (step->ends)
+            flows_take(&log->ledger.open, step->id);
+        else if (flows_put(&log->ledger.open, step->id, step->index, 0) != ERR_NONE)
+            log->flows_unknown = true;
+    }
+}
+
 void batch_add(struct audit_log *log, const struct sealed *sealed)
 {
     struct batch_out *b = &log->batch;
@@ -60,6 +88,8 @@ void batch_add(struct audit_log *log, const struct sealed *sealed)
         env->pending += 2 + len;
         env->index = place.index;
     }
+    if (!sealed->is_event)
+        note_flow(log, &sealed->flow, place.index);
     b->len += 2 + len;
     b->count++;
     b->urgent |= sealed->urgency == RECORD_URGENT;
@@ -139,12 +169,14 @@ static void forget(struct batch_out *b)
 {
     b->len = 0;
     b->count = 0;
+    b->step_count = 0;
     b->urgent = false;
 }
 
 static void release(struct audit_log *log)
 {
     envs_settle(&log->ledger.envs);
+    settle_flows(log);
     atomic_store_explicit(&log->entries, log->tree.size, memory_order_release);
     atomic_fetch_add_explicit(&log->commits, 1, memory_order_relaxed);
     for (size_t i = 0; i < log->desk_count; i++) {

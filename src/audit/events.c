@@ -25,12 +25,13 @@ static void add_started(struct audit_log *log)
     struct record_event event = {
         .event = EVENT_LOG_STARTED,
         .message = span_text("the log was opened"),
-        .fact_count = 8,
+        .fact_count = 9,
         .facts = {number("pid", (uint64_t)getpid()), number("size_before", log->tree.size),
                   number("open_flows", log->ledger.open.count), text("log_json", span_text(log->log_json_hash)),
                   text("vkey", span_text(log->vkey)), number("signer_uid", about.uid),
                   text("signer_account", span_text(about.own_uid ? "own" : "shared")),
-                  text("signer_network", span_text(about.sealed ? "none" : "not closed"))},
+                  text("signer_network", span_text(about.sealed ? "none" : "not closed")),
+                  number("read_from", log->read_from)},
     };
     batch_add_event(log, &event);
 }

@@ -218,6 +218,14 @@ uint64_t hashes_missing(const struct hashes *h)
     return h->missing;
 }
 
+bool hashes_cover(const struct hashes *h, uint64_t size)
+{
+    for (unsigned i = 0; i < TREE_ARRAYS; i++)
+        if (h->arrays[i].stored < size >> (i * TREE_TILE_BITS))
+            return false;
+    return true;
+}
+
 bool hashes_leaf(struct hashes *h, uint64_t index, uint8_t out[static DIGEST_BYTES])
 {
     struct array *a = &h->arrays[0];

@@ -24,6 +24,7 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     log->on_signer_lost_arg = options->on_signer_lost_arg;
     log->on_thread = options->on_thread;
     log->manifest_every_ns = options->manifest_ms != 0 ? options->manifest_ms * NS_PER_MS : 3600 * (uint64_t)NS_PER_S;
+    log->snapshot_every = options->snapshot_entries != 0 ? options->snapshot_entries : SNAPSHOT_ENTRIES;
     log->totals = options->totals;
     log->totals_arg = options->totals_arg;
     log->env_gate = options->env_gate;
@@ -36,12 +37,13 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     log->segment_bytes = options->segment_bytes != 0 ? options->segment_bytes : SEGMENT_BYTES_DEFAULT;
     log->reserve_bytes = options->reserve_bytes != 0 ? options->reserve_bytes : RESERVE_BYTES_DEFAULT;
     log->dir = log->segments_dir = log->hashes_dir = log->blobs_dir = log->quarantine_dir = log->keys_dir = -1;
-    log->lock_fd = log->reserve_fd = log->checkpoints_fd = -1;
+    log->index_dir = log->lock_fd = log->reserve_fd = log->checkpoints_fd = -1;
     log->segment.fd = log->segment.read_fd = -1;
     pthread_mutex_init(&log->status_lock, NULL);
     ledger_init(&log->ledger);
     log->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     log->batch.bytes = malloc(BATCH_BYTES);
+    log->batch.steps = malloc(BATCH_STEPS * sizeof *log->batch.steps);
     return log;
 }
 
@@ -57,6 +59,7 @@ static void log_free(struct audit_log *log)
     ledger_free(&log->ledger);
     digest_free(log->digest);
     free(log->batch.bytes);
+    free(log->batch.steps);
     pthread_mutex_destroy(&log->status_lock);
     free(log);
 }
@@ -71,7 +74,8 @@ enum audit_start audit_log_open(const struct audit_log_options *options, struct 
         return start_refused(AUDIT_START_FAILED, message, message_cap, "the signer is of %s, not of %s",
                              signer_origin(options->signer), origin);
     struct audit_log *log = log_new(options);
-    if (log == NULL || log->batch.bytes == NULL || log->wake_fd < 0 || digest_new(&log->digest) != ERR_NONE) {
+    if (log == NULL || log->batch.bytes == NULL || log->batch.steps == NULL || log->wake_fd < 0 ||
+        digest_new(&log->digest) != ERR_NONE) {
         if (log != NULL)
             log_free(log);
         return start_refused(AUDIT_START_FAILED, message, message_cap, "no memory");
@@ -164,6 +168,8 @@ void audit_log_status(const struct audit_log *log, struct audit_log_status *out)
     pthread_mutex_lock(&own->status_lock);
     memcpy(out->gate_why, log->gate_why, sizeof out->gate_why);
     pthread_mutex_unlock(&own->status_lock);
+    out->read_from = log->read_from;
+    memcpy(out->read_why, log->read_why, sizeof out->read_why);
     out->gate_closed = out->gate_why[0] != '\0';
 }
 

@@ -13,12 +13,14 @@
 #include "ledger.h"
 #include "note.h"
 #include "segments.h"
+#include "snapshot.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #define DESKS_MAX       256
 #define BATCH_BYTES     (1u << 20)
+#define BATCH_STEPS     (BATCH_BYTES / 256u) /* a record of a flow is longer */
 #define NS_PER_MS       1000000u
 #define NS_PER_S        1000000000u
 #define LAZY_NS         (50u * NS_PER_MS)
@@ -53,6 +55,13 @@ struct segment_file {
     uint64_t device, inode;
 };
 
+/* An attempt that was allowed, or its outcome, in the batch that is written. */
+struct flow_step {
+    uint8_t id[FLOW_ID_BYTES];
+    bool ends;
+    uint64_t index;
+};
+
 struct batch_out {
     uint8_t *bytes;
     size_t len;
@@ -60,6 +69,8 @@ struct batch_out {
     bool urgent;
     uint64_t oldest_ns;
     struct tree before; /* the tree without it */
+    struct flow_step *steps;
+    size_t step_count;
 };
 
 struct audit_log {
@@ -84,7 +95,7 @@ struct audit_log {
     const struct audit_io *io;
     size_t desk_ring_bytes;
     uint64_t segment_bytes, reserve_bytes;
-    int dir, segments_dir, hashes_dir, blobs_dir, quarantine_dir, keys_dir, lock_fd, reserve_fd;
+    int dir, segments_dir, hashes_dir, blobs_dir, quarantine_dir, keys_dir, index_dir, lock_fd, reserve_fd;
     int checkpoints_fd;
     uint64_t checkpoints_bytes;
 
@@ -93,7 +104,16 @@ struct audit_log {
     struct tree tree;
     struct hashes *hashes;
     struct leaf_context leaf;
-    struct ledger ledger; /* its environments go on; its open flows are for the first entries */
+    struct ledger ledger; /* its environments go on; its open flows are for the first entries, then for snapshots */
+    bool flows_unknown;   /* there was no memory for one of them: no more snapshots */
+    uint64_t rotated_at;  /* the last key_rotated entry and the key that it names; empty: none */
+    char rotated_to[NOTE_VKEY_MAX];
+    uint64_t snapshot_every, snapshot_looked;
+    bool snapshot_stands; /* the newest one's entry, at snapshot_size, is durable */
+    uint64_t snapshot_size;
+    unsigned snapshot_number; /* the file that is written next */
+    uint64_t read_from;       /* the first entry that this start read again */
+    char read_why[80];        /* why none of the snapshots served; empty: one did, or there is none */
     struct segment_file segment;
     struct batch_out batch;
     struct tree_head signed_head;
@@ -178,6 +198,9 @@ bool rotate_resume(struct audit_log *log, uint64_t index, struct span new_vkey);
 
 /* manifest.c: with nothing in hand */
 MUST_CHECK enum err manifest_write(struct audit_log *log);
+
+/* snapshot.c: when there are `least` entries since the last one; ERR_IO: the gate was closed */
+MUST_CHECK enum err snapshot_take(struct audit_log *log, uint64_t least);
 
 /* watermark.c: once a second, between batches */
 void watermark_look(struct audit_log *log, uint64_t now);

@@ -175,7 +175,8 @@ static enum audit_start open_parts(struct audit_log *log, const char *dir, char 
         {"hashes",     &log->hashes_dir    },
         {"blobs",      &log->blobs_dir     },
         {"quarantine", &log->quarantine_dir},
-        {"keys",       &log->keys_dir      }
+        {"keys",       &log->keys_dir      },
+        {SNAPSHOT_DIR, &log->index_dir     }
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (io_subdir(log->dir, parts[i].name, parts[i].fd) != ERR_NONE)
@@ -316,9 +317,8 @@ enum audit_start logdir_open(struct audit_log *log, const struct audit_log_optio
 
 void logdir_close(struct audit_log *log)
 {
-    const int fds[] = {log->segments_dir,   log->hashes_dir, log->blobs_dir,
-                       log->quarantine_dir, log->keys_dir,   log->checkpoints_fd,
-                       log->reserve_fd,     log->lock_fd,    log->dir};
+    const int fds[] = {log->segments_dir,   log->hashes_dir, log->blobs_dir,  log->quarantine_dir, log->keys_dir,
+                       log->checkpoints_fd, log->index_dir,  log->reserve_fd, log->lock_fd,        log->dir};
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
             close(fds[i]);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recovery: reads the whole log again, goes on behind its last commit record, and refuses to go on from a log that was
- * changed or rolled back. Bytes behind the last commit record were never acknowledged: they are kept in quarantine/
- * and cut.
+ * Recovery: reads the log again, goes on behind its last commit record, and refuses to go on from a log that was changed
+ * or rolled back. Bytes behind the last commit record were never acknowledged: they are kept in quarantine/ and cut.
+ *
+ * What is read begins at the newest snapshot that holds. Where none does, and before anything is refused, the whole log
+ * is read: a snapshot can make a start fast, and cannot make one succeed or fail.
  */
 #include "log_private.h"
 
@@ -27,6 +29,8 @@ struct recovery {
     uint64_t malformed_index;
     uint64_t rotated_at; /* the last key_rotated entry, and the key that it names; empty: none */
     char rotated_to[NOTE_VKEY_MAX];
+    const struct snapshot *from; /* NULL: the whole log is read */
+    bool from_seen;              /* its entry, with its hash */
 };
 
 /* The last whole note of checkpoints.log; what was written of another when the machine stopped is cut. */
@@ -77,6 +81,12 @@ static bool on_entry(void *arg, uint64_t index, struct span leaf)
     struct recovery *r = arg;
     struct leaf_facts facts;
     enum ledger_finding finding = ledger_entry(&r->log->ledger, index, leaf, &facts);
+    if (r->from != NULL && index == r->from->size) {
+        r->from_seen = finding == LEDGER_FINE && facts.kind == LEAF_EVENT && facts.event == EVENT_LOG_SNAPSHOT &&
+                       span_is(leaf_text(facts.unmapped, SNAPSHOT_HASH), r->from->hash);
+        if (!r->from_seen)
+            return false;
+    }
     r->no_memory |= finding == LEDGER_NO_MEMORY;
     if (finding == LEDGER_MALFORMED && !r->malformed) {
         r->malformed = true;
@@ -221,30 +231,96 @@ static enum audit_start judge_walk(const struct recovery *r, const struct walk *
     return start_refused(AUDIT_START_FAILED, message, cap, "%s", walk->message);
 }
 
-enum audit_start recover(struct audit_log *log, char *message, size_t cap)
+/* One reading, from a snapshot or of everything. Nothing but the hash arrays on the disk is changed by it. */
+static enum audit_start read_entries(struct recovery *r, const struct snapshot *from, struct walk *walk,
+                                     enum walk_state *state, char *message, size_t cap)
 {
-    struct recovery r = {.log = log};
-    signer_last(log->signer, &r.signer);
+    struct audit_log *log = r->log;
+    r->from = from;
+    r->from_seen = r->published_seen = r->signer_seen = r->malformed = r->no_memory = false;
+    r->rotated_at = from != NULL ? from->rotated_at : 0;
+    snprintf(r->rotated_to, sizeof r->rotated_to, "%s", from != NULL ? from->rotated_to : "");
+    ledger_free(&log->ledger);
+    ledger_init(&log->ledger);
+    hashes_close(log->hashes);
+    log->hashes = NULL;
     if (hashes_open(log->hashes_dir, false, &log->hashes) != ERR_NONE)
         return start_refused(AUDIT_START_FAILED, message, cap, "hashes/: %s", strerror(errno));
-    enum audit_start result = read_checkpoints(&r, message, cap);
-    if (result != AUDIT_START_OK)
-        return result;
-    struct walk walk = {
+    if (from != NULL && snapshot_fill(from, &log->ledger) != ERR_NONE)
+        return start_refused(AUDIT_START_FAILED, message, cap, "the snapshot cannot be used");
+    *walk = (struct walk){
         .segments_dir = log->segments_dir,
         .hashes = log->hashes,
         .digest = log->digest,
-        .arg = &r,
+        .arg = r,
         .entry = on_entry,
         .commit = on_commit,
     };
-    enum walk_state state = walk_run(&walk);
-    result = judge_walk(&r, &walk, state, message, cap);
+    if (from != NULL) {
+        walk->exact = true;
+        walk->from = from->size;
+        walk->from_segment = from->segment;
+        walk->from_offset = from->offset;
+    }
+    *state = walk_run(walk);
+    enum audit_start result = judge_walk(r, walk, *state, message, cap);
+    if (result == AUDIT_START_OK && from != NULL && !r->from_seen)
+        result = start_refused(AUDIT_START_FAILED, message, cap, "the snapshot's entry is missing");
+    return result == AUDIT_START_OK ? judge_key(r, message, cap) : result;
+}
+
+/* What is signed must lie behind it: that the signed tree has those entries is what proves it. */
+static bool is_covered(const struct recovery *r, const struct snapshot *s)
+{
+    return s->size < r->published.size && s->size < r->signer.size;
+}
+
+/* From the newest snapshot that holds; false if none does. */
+static bool read_newest(struct recovery *r, struct walk *walk, enum walk_state *state)
+{
+    struct audit_log *log = r->log;
+    struct snapshot found[SNAPSHOT_FILES];
+    bool there[SNAPSHOT_FILES], any = false, read = false;
+    char why[200];
+    for (unsigned i = 0; i < SNAPSHOT_FILES; i++) {
+        enum err err = snapshot_read(log->index_dir, i, log->origin, &found[i]);
+        there[i] = err == ERR_NONE;
+        any |= err != ERR_NOT_FOUND;
+    }
+    unsigned newest = there[1] && (!there[0] || found[1].size > found[0].size) ? 1 : 0;
+    for (unsigned i = 0; i < SNAPSHOT_FILES && !read; i++) {
+        unsigned number = newest ^ i;
+        const struct snapshot *s = &found[number];
+        read = there[number] && is_covered(r, s) && snapshot_segments_stand(s, log->segments_dir) &&
+               read_entries(r, s, walk, state, why, sizeof why) == AUDIT_START_OK;
+        if (read) {
+            log->snapshot_stands = true;
+            log->snapshot_number = number ^ 1u;
+            log->snapshot_size = log->snapshot_looked = log->read_from = s->size;
+        }
+    }
+    for (unsigned i = 0; i < SNAPSHOT_FILES; i++)
+        snapshot_free(&found[i]);
+    if (any && !read)
+        snprintf(log->read_why, sizeof log->read_why, "no snapshot in %s/ holds", SNAPSHOT_DIR);
+    return read;
+}
+
+enum audit_start recover(struct audit_log *log, char *message, size_t cap)
+{
+    struct recovery r = {.log = log};
+    struct walk walk;
+    enum walk_state state = WALK_FAILED;
+    signer_last(log->signer, &r.signer);
+    enum audit_start result = read_checkpoints(&r, message, cap);
     if (result != AUDIT_START_OK)
         return result;
-    result = judge_key(&r, message, cap);
+    if (!read_newest(&r, &walk, &state))
+        result = read_entries(&r, NULL, &walk, &state, message, cap);
     if (result != AUDIT_START_OK)
         return result;
+    log->rotated_at = r.rotated_at;
+    memcpy(log->rotated_to, r.rotated_to, sizeof log->rotated_to);
     log->tree = walk.tree;
     log->signed_head = r.signer;
     log->rebuilt_hashes = hashes_missing(log->hashes);

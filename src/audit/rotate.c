@@ -65,7 +65,8 @@ void rotate_begin(struct audit_log *log)
         gate_close(log, batch_trouble(log), why);
         return;
     }
-    log->rotation_index = log->tree.size - 1;
+    log->rotation_index = log->rotated_at = log->tree.size - 1;
+    memcpy(log->rotated_to, log->next_vkey, sizeof log->rotated_to);
     log->rotating = true;
     log->last_checkpoint_ns = 0; /* at once */
 }

@@ -119,6 +119,21 @@ static enum walk_state walk_segment(struct walk *w, struct segment_reader *r, bo
     return WALK_GOOD;
 }
 
+/* As skip_to(), but into the middle of a segment. */
+static enum walk_state jump_to(struct walk *w, const struct segment_list *list, size_t *out)
+{
+    size_t i = 0;
+    while (i < list->count && list->firsts[i] != w->from_segment)
+        i++;
+    *out = i;
+    if (i == list->count || w->hashes == NULL || !hashes_cover(w->hashes, w->from))
+        return end(w, WALK_FAILED, "nothing is known of the entries before %llu", (unsigned long long)w->from);
+    struct tree_source source = hashes_source(w->hashes, w->digest);
+    w->begun = w->from;
+    return tree_resume(&source, w->from, &w->tree) == ERR_NONE ? WALK_GOOD
+                                                               : end(w, WALK_FAILED, "hashes/ cannot be read");
+}
+
 /* The segment that `from` lies in, with the tree in front of it. */
 static enum walk_state skip_to(struct walk *w, const struct segment_list *list, size_t *out)
 {
@@ -140,19 +155,22 @@ static enum walk_state skip_to(struct walk *w, const struct segment_list *list, 
 static enum walk_state walk_list(struct walk *w, const struct segment_list *list, struct segment_reader *r)
 {
     size_t start = 0;
-    if (w->from > 0 && list->count > 0 && skip_to(w, list, &start) != WALK_GOOD)
+    if (w->exact ? jump_to(w, list, &start) != WALK_GOOD
+                 : w->from > 0 && list->count > 0 && skip_to(w, list, &start) != WALK_GOOD)
         return WALK_FAILED;
     for (size_t i = start; i < list->count; i++) {
         bool newest = i + 1 == list->count;
         uint64_t first = list->firsts[i];
-        if (first != w->tree.size)
+        bool inside = w->exact && i == start;
+        if (!inside && first != w->tree.size)
             return tampered(w, w->tree.size, "the segment that should begin with it is missing");
         w->last_segment = first;
         int old = r->fd;
         enum err err = segment_open(w->segments_dir, first, r);
         if (err != ERR_NONE)
             return end(w, WALK_FAILED, "segment %llu: %s", (unsigned long long)first, err_text(err));
-        ahead_begin(w->ahead, r->fd);
+        r->offset = inside ? w->from_offset : 0;
+        ahead_begin(w->ahead, r->fd, r->offset);
         if (old >= 0)
             segment_close(&(struct segment_reader){.fd = old});
         enum walk_state state = walk_segment(w, r, newest, newest ? 0 : list->firsts[i + 1]);

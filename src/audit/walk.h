@@ -32,6 +32,9 @@ struct walk {
     /* Begin with the segment that holds this entry: what lies before is taken from the hash arrays, which the first
      * signed root behind it proves or refutes. */
     uint64_t from;
+    /* Begin exactly with it: its batch lies there. */
+    bool exact;
+    uint64_t from_segment, from_offset;
     void *arg;
     bool (*entry)(void *arg, uint64_t index, struct span leaf); /* after its batch was found good */
     bool (*commit)(void *arg, const struct commit *commit, const struct tree *tree);

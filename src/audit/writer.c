@@ -177,6 +177,9 @@ static void housekeeping(struct audit_log *log)
         gate_close(log, batch_trouble(log), "a manifest could not be written");
     if (log->batch.count == 0)
         checkpoint(log, now);
+    /* A failure has closed the gate. */
+    if (snapshot_take(log, log->snapshot_every) != ERR_NONE)
+        return;
     if (now - log->last_heartbeat_ns >= IDLE_NS)
         events_heartbeat(log);
 }
@@ -279,6 +282,15 @@ static enum err sign_last(struct audit_log *log)
     }
 }
 
+/* The next start has next to nothing to read. What is durable is signed first, so that an older snapshot may go. */
+static enum err snapshot_last(struct audit_log *log)
+{
+    uint64_t least = log->snapshot_every / 8;
+    if (log->tree.size - log->snapshot_looked < least || checkpoint_write(log) != ERR_NONE)
+        return ERR_NONE;
+    return snapshot_take(log, least);
+}
+
 enum err writer_drain(struct audit_log *log)
 {
     char why[160];
@@ -292,7 +304,7 @@ enum err writer_drain(struct audit_log *log)
         if (batch_commit(log, why, sizeof why) != ERR_NONE)
             return ERR_IO;
     } while (fill(log));
-    if (manifest_write(log) != ERR_NONE)
+    if (snapshot_last(log) != ERR_NONE || manifest_write(log) != ERR_NONE)
         return ERR_IO;
     events_pending(log);
     events_stopped(log);

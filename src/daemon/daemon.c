@@ -92,6 +92,7 @@ static int open_audit(struct daemon *daemon)
         log_error("the audit log refuses to start", "dir=%s why=%s", daemon->place.audit_dir, why);
         return (int)start;
     }
+    records_say_read(daemon);
     return records_open(daemon, options.desk_ring_bytes) == ERR_NONE ? 0 : 1;
 }
 

@@ -127,7 +127,8 @@ MUST_CHECK enum err records_open(struct daemon *daemon, size_t ring_bytes);
 void records_close(struct daemon *daemon);
 /* Seals an event of main's; also while the gate is closed. */
 void records_add(struct daemon *daemon, const struct record_event *event);
-void records_add_log_key(struct daemon *daemon); /* of a log that was just made */
+void records_say_read(const struct daemon *daemon); /* when a start had to read the whole log */
+void records_add_log_key(struct daemon *daemon);    /* of a log that was just made */
 /* Waits until all of them are durable, for two seconds at most; false if they are not. */
 bool records_wait(struct daemon *daemon);
 

@@ -119,3 +119,15 @@ void records_add_log_key(struct daemon *daemon)
     };
     records_add(daemon, &event);
 }
+
+void records_say_read(const struct daemon *daemon)
+{
+    struct audit_log_status status;
+    audit_log_status(daemon->log, &status);
+    if (status.read_why[0] != '\0')
+        log_warn("the whole audit log was read again", "entries=%llu why=%s", (unsigned long long)status.entries,
+                 status.read_why);
+    else
+        log_debug("the audit log was read again", "from=%llu entries=%llu", (unsigned long long)status.read_from,
+                  (unsigned long long)status.entries);
+}

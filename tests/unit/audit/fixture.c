@@ -52,6 +52,7 @@ enum audit_start fixture_open(struct fixture *f)
         .desk_ring_bytes = 65536,
         .segment_bytes = f->segment_bytes == 0 ? 1u << 20 : f->segment_bytes,
         .reserve_bytes = 65536,
+        .snapshot_entries = f->snapshot_entries,
     };
     enum audit_start result = audit_log_open(&options, &f->log, f->message, sizeof f->message);
     if (result == AUDIT_START_OK) {

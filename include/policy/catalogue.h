@@ -46,6 +46,8 @@ struct catalogue {
 
 /* `path` NULL: the built-in one. ERR_INVALID and ERR_IO with findings in `diag`. */
 MUST_CHECK enum err catalogue_load(const char *path, bool strict_files, struct diag *diag, struct catalogue **out);
+/* The same from memory; `path` stands for the file. */
+MUST_CHECK enum err catalogue_load_text(const char *path, struct span text, struct diag *diag, struct catalogue **out);
 void catalogue_free(struct catalogue *catalogue); /* NULL is allowed */
 
 #endif

@@ -24,7 +24,7 @@ struct replay_args {
 struct replay_policy {
     char id[POLICY_ID_TEXT + 1];
     struct policy *policy;
-    struct logged_texts texts;
+    struct policy_texts texts;
 };
 
 struct replay {
@@ -232,7 +232,7 @@ int audit_verb_replay(int argc, char **argv)
         print_sum(r);
     for (size_t i = 0; i < r->policy_count; i++) {
         policy_unref(r->policies[i].policy);
-        logged_texts_free(&r->policies[i].texts);
+        policy_texts_free(&r->policies[i].texts);
     }
     diag_clear(&r->diag);
     free(r);

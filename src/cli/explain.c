@@ -465,7 +465,7 @@ static void take_logged(struct explain *e, const struct logged *logged)
                logged->policy_id);
 }
 
-static enum err open_logged(struct explain *e, struct logged *logged, struct diag *diag, struct logged_texts *texts,
+static enum err open_logged(struct explain *e, struct logged *logged, struct diag *diag, struct policy_texts *texts,
                             struct policy **out)
 {
     enum err err = logged_find(e->audit_dir, e->host, logged);
@@ -481,7 +481,7 @@ static enum err open_logged(struct explain *e, struct logged *logged, struct dia
     if (err != ERR_NONE)
         fprintf(stderr, "sallyport: the policy %s cannot be had: %s\n", logged->policy_id, err_text(err));
     else if (strcmp(policy_id(*out), logged->policy_id) != 0)
-        fputs("sallyport: lists or agent files of that policy have changed since\n", stderr);
+        fputs("sallyport: the texts that were kept make another policy than that of then\n", stderr);
     return err;
 }
 
@@ -490,7 +490,7 @@ int verb_explain(int argc, char **argv)
     static const struct argp argp = {options, parse, "HOST[:PORT]|REQUEST-ID", doc, NULL, NULL, NULL};
     struct explain e = {.first = FIRST_HELLO};
     struct logged logged;
-    struct logged_texts texts = {0};
+    struct policy_texts texts = {0};
     struct policy_sources sources;
     struct config *config = NULL;
     argp_err_exit_status = EXIT_USAGE;
@@ -512,7 +512,8 @@ int verb_explain(int argc, char **argv)
     }
     struct catalogue *catalogue = NULL;
     if (err == ERR_NONE)
-        err = catalogue_load(e.catalogue_path, false, &diag, &catalogue);
+        err = e.sources == &texts.sources ? policy_then_catalogue(&texts, &diag, &catalogue)
+                                          : catalogue_load(e.catalogue_path, false, &diag, &catalogue);
     e.catalogue = catalogue;
     if (err == ERR_NONE)
         status = answer(&e, policy);
@@ -520,7 +521,7 @@ int verb_explain(int argc, char **argv)
         findings_print(&diag, stderr);
     policy_unref(policy);
     catalogue_free(catalogue);
-    logged_texts_free(&texts);
+    policy_texts_free(&texts);
     config_free(config);
     diag_clear(&diag);
     return status;

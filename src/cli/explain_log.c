@@ -108,31 +108,11 @@ enum logged_kind logged_take(struct span leaf, struct logged *out)
     return kind;
 }
 
-enum err logged_policy(const char *dir, const struct logged *logged, struct diag *diag, struct logged_texts *t,
+enum err logged_policy(const char *dir, const struct logged *logged, struct diag *diag, struct policy_texts *texts,
                        struct policy **out)
 {
     struct policy_entry entry;
-    size_t lens[2] = {0, 0};
-    *t = (struct logged_texts){0};
+    *texts = (struct policy_texts){0};
     enum err err = policy_log_find(dir, logged->policy_id, &entry);
-    if (err == ERR_NONE)
-        err = policy_log_text(dir, entry.text, &t->texts[0], &lens[0]);
-    if (err == ERR_NONE && entry.egress_text[0] != '\0')
-        err = policy_log_text(dir, entry.egress_text, &t->texts[1], &lens[1]);
-    if (err != ERR_NONE)
-        return err;
-    COPY(t->file, entry.file);
-    uint32_t line = entry.line > 0 && entry.line < UINT32_MAX ? (uint32_t)entry.line : 1;
-    t->environment = (struct policy_text){t->file, span_make(t->texts[0], lens[0]), line};
-    t->egress = (struct policy_text){t->file, span_make(t->texts[1], lens[1]), 1};
-    t->sources = (struct policy_sources){
-        .path = t->file, .text = &t->environment, .egress_text = t->texts[1] != NULL ? &t->egress : NULL};
-    return policy_load(&t->sources, diag, out);
-}
-
-void logged_texts_free(struct logged_texts *texts)
-{
-    free(texts->texts[0]);
-    free(texts->texts[1]);
-    *texts = (struct logged_texts){0};
+    return err == ERR_NONE ? policy_then_load(dir, &entry, diag, texts, out) : err;
 }

@@ -4,6 +4,7 @@
 #define CLI_EXPLAIN_LOG_H
 
 #include "policy/policy.h"
+#include "policy_then.h"
 
 struct logged {
     char target[TARGET_TEXT_MAX]; /* as a client writes it */
@@ -24,18 +25,9 @@ MUST_CHECK enum err logged_find(const char *dir, const char *request, struct log
 enum logged_kind { LOGGED_OTHER, LOGGED_ATTEMPT, LOGGED_OUTCOME };
 enum logged_kind logged_take(struct span leaf, struct logged *out);
 
-/* The texts of a policy as the log has them, as sources to load it from. */
-struct logged_texts {
-    char *texts[2]; /* heap */
-    char file[512];
-    struct policy_text environment, egress;
-    struct policy_sources sources; /* points into this object */
-};
-
 /* The policy then in force, from the texts beside the log. ERR_NOT_FOUND: they are not there. `texts` is to be freed in
  * every case. */
 MUST_CHECK enum err logged_policy(const char *dir, const struct logged *logged, struct diag *diag,
-                                  struct logged_texts *texts, struct policy **out);
-void logged_texts_free(struct logged_texts *texts);
+                                  struct policy_texts *texts, struct policy **out);
 
 #endif

@@ -6,6 +6,7 @@
 #include "findings.h"
 #include "policy_diff.h"
 #include "policy_log.h"
+#include "policy_then.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -312,7 +313,9 @@ static int rollback(int argc, char **argv)
         "\vExample:\n"
         "  sallyport policy rollback /var/lib/sallyport/audit d080fb98167856 --out /etc/sallyport/invoice-env.yaml\n"
         "  sallyport reload --reason 'back to last week, incident 12'\n\n"
-        "List files and agent definitions that the text names are not kept and are read as they are now.",
+        "List files and agent definitions that the text names are not replaced: their texts of then lie in DIR/blobs, "
+        "under "
+        "the hashes of the policy_file entries.",
         NULL,
         NULL,
         NULL};
@@ -344,22 +347,14 @@ static int rollback(int argc, char **argv)
 
 static struct policy *load_entry(const char *dir, const struct policy_entry *entry, struct diag *diag)
 {
-    size_t len = 0, egress_len = 0;
+    struct policy_texts texts;
     struct policy *policy = NULL;
-    char *egress = NULL, *text = text_of(dir, entry, false, &len);
-    if (text != NULL && entry->egress_text[0] != '\0')
-        egress = text_of(dir, entry, true, &egress_len);
-    bool whole = text != NULL && (egress != NULL || entry->egress_text[0] == '\0');
-    if (whole &&
-        policy_load_text(entry->file, span_make(text, len), span_make(egress, egress_len), diag, &policy) != ERR_NONE)
-        policy = NULL;
+    enum err err = policy_then_load(dir, entry, diag, &texts, &policy);
+    if (err != ERR_NONE && diag->errors == 0)
+        fprintf(stderr, "sallyport: the texts of %.16s beside the log: %s\n", entry->id, err_text(err));
     if (policy != NULL && strcmp(policy_id(policy), entry->id) != 0)
-        fprintf(stderr,
-                "sallyport: %.16s is read from its text alone: list files and agent definitions count as they are "
-                "now, and what stood above it in a configuration does not\n",
-                entry->id);
-    free(text);
-    free(egress);
+        fprintf(stderr, "sallyport: the texts that were kept make another policy than %.16s\n", entry->id);
+    policy_texts_free(&texts);
     return policy;
 }
 

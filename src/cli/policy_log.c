@@ -36,6 +36,7 @@ static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *ou
             .time_ms = json_integer_value(json_object_get(record, "time")),
             .generation = number_of(unmapped, "generation"),
             .line = number_of(unmapped, "line"),
+            .egress_line = number_of(unmapped, "egress_line"),
         };
         if (out->generation == 0)
             out->generation = number_of(unmapped, "generation_in_force");
@@ -48,6 +49,7 @@ static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *ou
         COPY(out->reason, record_text(unmapped, "reason"));
         COPY(out->commit, record_text(unmapped, "commit"));
         COPY(out->file, record_text(unmapped, "file"));
+        COPY(out->egress_file, record_text(unmapped, "egress_file"));
         COPY(out->message, record_text(record, "message"));
     }
     json_decref(record);
@@ -66,6 +68,39 @@ enum err policy_log_each(const char *dir, policy_entry_fn *fn, void *arg)
         struct policy_entry entry;
         /* Most entries are attempts: the word is looked for before the JSON is read. */
         if (err == ERR_NONE && memmem(leaf.data, leaf.len, "\"policy_", 8) != NULL && read_entry(index, leaf, &entry))
+            more = fn(arg, &entry);
+    }
+    audit_reader_close(reader);
+    return err == ERR_AGAIN ? ERR_NONE : err;
+}
+
+static bool read_file_entry(struct span leaf, const char *id, struct policy_file_entry *out)
+{
+    json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
+    json_t *unmapped = json_object_get(record, "unmapped");
+    const char *event = record_text(json_object_get(record, "metadata"), "event_code");
+    bool wanted = strcmp(event, "policy_file") == 0 && strcmp(record_text(unmapped, "policy"), id) == 0;
+    if (wanted) {
+        COPY(out->kind, record_text(unmapped, "kind"));
+        COPY(out->file, record_text(unmapped, "file"));
+        COPY(out->blob, record_text(unmapped, "blob"));
+    }
+    json_decref(record);
+    return wanted;
+}
+
+enum err policy_log_files(const char *dir, const char *id, policy_file_entry_fn *fn, void *arg)
+{
+    struct audit_reader *reader = NULL;
+    enum err err = audit_reader_open(dir, 0, &reader);
+    struct span leaf;
+    uint64_t index;
+    bool more = true;
+    while (err == ERR_NONE && more) {
+        err = audit_reader_next(reader, &index, &leaf);
+        struct policy_file_entry entry;
+        if (err == ERR_NONE && memmem(leaf.data, leaf.len, "\"policy_file", 12) != NULL &&
+            read_file_entry(leaf, id, &entry))
             more = fn(arg, &entry);
     }
     audit_reader_close(reader);

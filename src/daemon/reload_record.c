@@ -50,6 +50,18 @@ static void say_last_day(int64_t end_ms, char *out, size_t cap)
         strftime(out, cap, "%Y-%m-%d", &utc);
 }
 
+/* Where its texts stand: lines of a rule are those of the whole file, and what a text names lies beside that file. */
+static void add_places(struct record_event *event, const struct policy_sources *sources)
+{
+    const struct policy_text *text = sources->text, *egress = sources->egress_text;
+    if (text != NULL)
+        add_number(event, "line", text->first_line);
+    if (egress != NULL)
+        add_number(event, "egress_line", egress->first_line);
+    if (egress != NULL || sources->egress_path != NULL)
+        add_text(event, "egress_file", egress != NULL ? egress->name : sources->egress_path);
+}
+
 static void record_loaded(struct daemon *daemon, const struct load *load, size_t index)
 {
     const struct policy *policy = book_at(load->book, index);
@@ -68,6 +80,7 @@ static void record_loaded(struct daemon *daemon, const struct load *load, size_t
     add_number(&event, "generation", book_generation(load->book));
     add_text(&event, "text_sha256", hashes[0]);
     add_text(&event, "egress_text_sha256", hashes[1]);
+    add_places(&event, sources);
     char until[16];
     if (policy_observes_until_ms(policy) != 0) {
         say_last_day(policy_observes_until_ms(policy), until, sizeof until);

@@ -348,6 +348,11 @@ enum err catalogue_load(const char *path, bool strict_files, struct diag *diag, 
     return err;
 }
 
+enum err catalogue_load_text(const char *path, struct span text, struct diag *diag, struct catalogue **out)
+{
+    return catalogue_text(path, text, diag, out);
+}
+
 void catalogue_free(struct catalogue *catalogue)
 {
     if (catalogue == NULL)

@@ -138,7 +138,7 @@ def wide(lab):
     """An environment that is read from a list, an agent definition and a catalogue."""
     one = lab.policy(name="env-a", networking={"allow_mcp_servers": True, "allow_package_managers": True},
                      egress={"blocklist": ["bad.txt"], "agents": ["agent.yaml"]})
-    gateway = Gateway(lab, [one], keys={"catalogue": "catalogue.yaml"}, start=False)
+    gateway = Gateway(lab, [one], keys={"catalogue": "catalogue.yaml", "denied_hosts": ["never.test"]}, start=False)
     gateway.write(gateway.folder / "bad.txt", "bad.test\n")
     gateway.write(gateway.folder / "agent.yaml",
                   "name: a\nmcp_servers: [{type: url, name: one, url: 'https://mcp.test/'}]\n")
@@ -210,6 +210,58 @@ def test_a_group_of_the_catalogue_is_recorded_with_its_version(wide):
     record = wide.audit.attempt(**client.who)
     assert record["firewall_rule"]["uid"] == "package_managers.ours[0]"
     assert record["unmapped"]["group_version"].startswith("acme-7+")
+
+
+def explain(gateway, request, *options):
+    done = subprocess.run([gateway.binary, "explain", "--json", "--audit-dir", str(gateway.audit_dir), *options, "--",
+                           request], capture_output=True, timeout=60, cwd=gateway.folder, **unprivileged())
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr.decode()
+
+
+def test_explain_and_diff_read_the_texts_of_then(wide):
+    """The list, the definition, the catalogue and what the organisation denies: none of today's counts."""
+    wait_for(lambda: len(wide.audit.events("policy_file")) == 3, 10, "an entry for each file")
+    by_list = wide.connect("bad.test", 443).read_reply().json["request_id"]
+    by_name = wide.connect("never.test", 443).read_reply().json["request_id"]
+    wide.lab.dns.set("mirror.test", "10.0.0.1")
+    client = wide.connect("mirror.test", 443)
+    client.read_reply()
+    by_group = wide.audit.outcome(**client.who)["metadata"]["correlation_uid"]
+    old = wide.audit.event("policy_loaded", environment="env-a")["entity"]["uid"]
+    wide.write(wide.folder / "bad.txt", "other.test\n")
+    wide.write(wide.folder / "agent.yaml", "name: a\nmcp_servers: [{type: url, name: one, url: 'https://new.test/'}]\n")
+    wide.write(wide.folder / "catalogue.yaml", CATALOGUE.replace("mirror.test", "moved.test").replace("acme-7", "acme-8"))
+    wide.write(wide.config_file, wide.config_file.read_text().replace("never.test", "ever.test"))
+    reload(wide, "--reason", "all new")
+    wait_for(lambda: [e for e in wide.audit.events("policy_loaded") if e["unmapped"].get("reason") == "all new"], 10,
+             "the second load")
+    new = [e for e in wide.audit.events("policy_loaded") if e["metadata"].get("tenant_uid")][-1]["entity"]["uid"]
+    assert new != old
+    for name in ("bad.txt", "agent.yaml", "catalogue.yaml"):
+        (wide.folder / name).unlink()
+    for request, rule in ((by_list, "egress.blocklist[0]"), (by_name, "denied_hosts[0]")):
+        code, told, said = explain(wide, request)
+        assert (code, told["rule"], told["policy_id"], said) == (1, rule, old, "")
+    code, told, said = explain(wide, by_group)
+    assert (told["reason"], told["policy_id"], said) == ("address_forbidden", old, "")
+    groups = [one for one in told["layers"] if one["layer"] == "package_managers"]
+    assert groups[0]["answer"] == "allow" and groups[0]["file"].endswith("catalogue.yaml")
+    code, out, said = policy(wide, "diff", old, new)
+    lines = out.splitlines()
+    assert code == 1 and said == ""
+    assert any(line.startswith("closes mirror.test  443") for line in lines)
+    assert any(line.startswith("opens  moved.test  443") for line in lines)
+    assert any(line.startswith("opens  new.test  443") for line in lines)
+    assert any(line.startswith("closes mcp.test  443") for line in lines)
+
+
+def test_a_text_of_then_that_is_lost_is_named(wide):
+    wait_for(lambda: len(wide.audit.events("policy_file")) == 3, 10, "an entry for each file")
+    request = wide.connect("bad.test", 443).read_reply().json["request_id"]
+    facts = [e["unmapped"] for e in wide.audit.events("policy_file") if e["unmapped"]["kind"] == "list"][0]
+    (wide.audit_dir / "blobs" / facts["blob"]).unlink()
+    code, told, said = explain(wide, request)
+    assert code == 2 and told is None and "bad.txt" in said and "not kept" in said
 
 
 def test_a_lost_list_is_found_by_verify(wide):

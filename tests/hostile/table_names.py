@@ -135,6 +135,7 @@ ROWS = [
             "home.arpa:<port>", "LOCALHOST:<port>", "localhost.:<port>"),
     *series("H-26", "R-HOST", "intranet:<port>", "com:<port>", "test:<port>", "wild:<port>", "allowed:<port>"),
     Row("H-29-other", b"allowed.test:<port>", "R-MIS", host=b"denied.test:<port>", doors=ONLY_CONNECT),
+    Row("P-08-host-22", b"allowed.test:<port>", "R-MIS", host=b"allowed.test:22", doors=ONLY_CONNECT),
     Row("H-29-port", b"allowed.test:<port>", "R-MIS", host=b"allowed.test:81", doors=ONLY_CONNECT),
     Row("H-30-two-same", b"", "R-SYN", doors=ONLY_CONNECT,
         request=connect(b"allowed.test:<port>", b"Host: allowed.test:<port>", b"Host: allowed.test:<port>")),

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Oracles: what must hold after every hostile case, whatever the case was (U1 to U8 of the rules for hostile tests)."""
+import time
+
 from .proxy import tells_nothing_inner, wait_descriptors
 
 ASKED_TYPES = (1, 28)
+CONTROL_SECONDS, CONTROL_TRIES = 0.1, 10
 
 
 class Oracles:
@@ -71,11 +74,17 @@ class Oracles:
         return final
 
     def alive(self):
-        """U4: the process lives and answers a fresh request that it must refuse."""
+        """U4: the process lives and answers a fresh request that it must refuse within 100 ms. Slower, it is asked again:
+        another program may have had the core."""
         assert self.proxy.alive(), f"U4: the process ended: {self.proxy.text()[-3000:]}"
-        with self.proxy.client(timeout=5) as control:
-            control.connect("control.denied.test", 443).expect(status=403, reason="host_not_allowed", seconds=2)
-        self.proxy.clients.remove(control)
+        took = []
+        while not took or (min(took) > CONTROL_SECONDS and len(took) < CONTROL_TRIES):
+            begin = time.monotonic()
+            with self.proxy.client(timeout=5) as control:
+                control.connect("control.denied.test", 443).expect(status=403, reason="host_not_allowed", seconds=5)
+            took.append(time.monotonic() - begin)
+            self.proxy.clients.remove(control)
+        assert min(took) <= CONTROL_SECONDS, f"U4: {len(took)} control requests took at least {min(took):.3f} s"
 
     def baseline(self, at_most):
         """U5: descriptors are back to what they were."""

@@ -261,6 +261,7 @@ void load_apply(struct daemon *daemon, struct load *load)
     daemon->files = load->files;
     load->book = NULL;
     load->files = (struct files){0};
+    load_forget_read(load); /* the start clears no load that is in force */
     atomic_store(&daemon->process.share_percent, book_count(daemon->book) > 1 ? 50 : 100);
     for (unsigned i = 0; runs && i < daemon->worker_count; i++)
         worker_swap(&daemon->workers[i], daemon->book);

@@ -57,7 +57,8 @@ static bool parse(struct snapshot *s, struct span rest, const char *origin)
         !take_number(&rest, '\n', &s->offset) || !take_number(&rest, '\n', &s->rotated_at) ||
         !take_until(&rest, '\n', &key) || key.len >= sizeof s->rotated_to)
         return false;
-    memcpy(s->rotated_to, key.data, key.len);
+    if (key.len > 0)
+        memcpy(s->rotated_to, key.data, key.len);
     s->rotated_to[key.len] = '\0';
     return take_rows(&rest, &s->segments) && take_rows(&rest, &s->environments) && take_rows(&rest, &s->flows) &&
            rest.len == 0 && s->segment <= s->size;

@@ -309,7 +309,7 @@ static bool read_newest(struct recovery *r, struct walk *walk, enum walk_state *
 enum audit_start recover(struct audit_log *log, char *message, size_t cap)
 {
     struct recovery r = {.log = log};
-    struct walk walk;
+    struct walk walk = {0};
     enum walk_state state = WALK_FAILED;
     signer_last(log->signer, &r.signer);
     enum audit_start result = read_checkpoints(&r, message, cap);

@@ -153,6 +153,14 @@ static void settle(struct ahead *a, struct chunk *c, bool wanted)
     pthread_mutex_unlock(&a->lock);
 }
 
+/* Helpers look from there on for what is oldest. */
+static void move_head(struct ahead *a, size_t head)
+{
+    pthread_mutex_lock(&a->lock);
+    a->head = head;
+    pthread_mutex_unlock(&a->lock);
+}
+
 void ahead_begin(struct ahead *a, int fd, uint64_t offset)
 {
     for (size_t i = 0; i < CHUNKS; i++)
@@ -160,7 +168,8 @@ void ahead_begin(struct ahead *a, int fd, uint64_t offset)
     a->fd = fd;
     a->offset = offset;
     a->ended = false;
-    a->head = a->filled = 0;
+    a->filled = 0;
+    move_head(a, 0);
 }
 
 static bool room_for_batch(struct chunk *c)
@@ -281,7 +290,7 @@ enum segment_result ahead_next(struct ahead *a, struct batch *out, const uint8_t
         }
         if (a->filled > 0) { /* given out: it is free again */
             settle(a, c, false);
-            a->head = (a->head + 1) % CHUNKS;
+            move_head(a, (a->head + 1) % CHUNKS);
             a->filled--;
         }
         fill(a);

@@ -66,6 +66,13 @@ def resident(pid):
     return int(next(line.split()[1] for line in open(f"/proc/{pid}/status") if line.startswith("VmRSS")))
 
 
+def allowed_tunnel(gateway, port):
+    try:
+        return gateway.open_tunnel(0, "a.test", port)
+    except AssertionError:
+        return None
+
+
 def test_reloads_under_fire(lab):
     """Policies alternate while connections come: each is judged by one of the known generations, what that one forbids
     is refused, tunnels that a load forbids are closed in time, and the environment that did not change is left alone."""
@@ -85,7 +92,9 @@ def test_reloads_under_fire(lab):
         name = "b.test" if i % 2 == 0 else "a.test"
         doomed = None
         if i % 10 == 0:
-            doomed = gateway.open_tunnel(0, "a.test", origin.port).send(b"1").expect(data=b"1")
+            # The answer to a reload comes before the last worker has the new policy.
+            doomed = wait_for(lambda: allowed_tunnel(gateway, origin.port), 10, "the policy is in force").send(b"1")
+            doomed.expect(data=b"1")
         gateway.write_environment(allowed[name], "moving")
         assert post_reload(gateway) == 200
         if doomed:

@@ -13,7 +13,7 @@
 
 #define RATE_WINDOW_NS (100u * NS_PER_MS)
 #define PACE_LOW_NS    NS_PER_MS
-#define PACE_HIGH_NS   (5u * NS_PER_MS)
+#define PACE_HIGH_NS   (2u * NS_PER_MS)
 #define RATE_FEW       5000u
 #define SHARED_FEW     4u
 #define RATE_LOW       10000u
@@ -52,7 +52,7 @@ static void measure_rate(struct audit_log *log, uint64_t now)
     log->window_ns = now;
 }
 
-/* Least time between two commits: 1 ms below 10,000 records a second, sliding to 5 ms above 20,000. None where few
+/* Least time between two commits: 1 ms below 10,000 records a second, sliding to 2 ms above 20,000. None where few
  * records come and the last commit shared little: clients that come one after the other would wait for nobody. */
 static uint64_t pace(uint64_t rate, uint32_t shared)
 {

@@ -69,6 +69,8 @@ CASES = [
     ("places", {"docs/a.md": "see /workers/x\n"}, None),
     ("suppressions", {"tests/tsan.supp": "# none\nrace:x\n"}, "tests/tsan.supp:2: a suppression"),
     ("suppressions", {"tests/tsan.supp": "# none\n\n"}, None),
+    ("suppressions", {"tests/tsan.supp": "# why\nrace:libother-2.1.so\n"}, None),
+    ("suppressions", {"tests/tsan.supp": "race:libother.so.c\n"}, "tests/tsan.supp:1: a suppression"),
     ("suppressions", {C: "__attribute__((no_sanitize(\"thread\"))) int a;\n"}, "silences a sanitizer"),
     ("python", {"tests/a.py": "def f(:\n"}, "tests/a.py:1: does not parse"),
     ("python", {"tests/a.py": "def f():\n    pass\n"}, None),

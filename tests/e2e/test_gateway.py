@@ -66,6 +66,18 @@ def test_by_listener(lab):
     assert gateway.stop() == 0 and gateway.audit.verifies()
 
 
+def test_each_worker_says_what_it_accepted(lab):
+    origin = lab.origin(after_hello(echo))
+    gateway = Gateway(lab, [lab.policy(name="env-a", hosts=[origin.at("a.test")])])
+    for _ in range(64):
+        gateway.open_tunnel(0, "a.test", origin.port).close()
+    seen = status(gateway)
+    assert [sorted(w) for w in seen["by_worker"]] == [["accepted", "attempts"]] * seen["workers"] == \
+        [["accepted", "attempts"]] * 2
+    assert sum(w["accepted"] for w in seen["by_worker"]) == seen["counters"]["accepted"] == 64
+    assert all(w["accepted"] > 0 for w in seen["by_worker"]), "the kernel gives both some of 64"
+
+
 def test_by_source(lab):
     gateway, a, b = two(lab)
     gateway.open_tunnel(2, "a.test", a.port, source="127.0.41.7").send(b"1").expect(data=b"1")

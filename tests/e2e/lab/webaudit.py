@@ -1,32 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WebAudit: records of HTTP requests. Records of one client are found by its address, since a table makes thousands of
-them."""
-from .audit import FLOW_CLASSES, Audit, dig, matches
+"""WebAudit: records of HTTP requests."""
+from .audit import Audit
 from .wait import wait_for
 
 HTTP = 4002
 
 
 class WebAudit(Audit):
-    _done = 0
-
-    def flows_of(self, match):
-        """The flows of one client where `match` names it, else all."""
-        records = self.records()
-        if not {"peer", "src_port"} <= set(match):
-            return self.flows().values()
-        if self._done == 0:
-            self._clients, self._flows = {}, {}
-        for record in records[self._done:]:
-            if record.get("class_uid") in FLOW_CLASSES:
-                key = dig(record, "metadata", "correlation_uid") or dig(record, "metadata", "uid")
-                if key not in self._flows:
-                    self._flows[key] = []
-                    who = dig(record, "src_endpoint", "ip"), dig(record, "src_endpoint", "port")
-                    self._clients.setdefault(who, []).append(self._flows[key])
-                self._flows[key].append(record)
-        self._done = len(records)
-        return self._clients.get((match["peer"], match["src_port"]), [])
+    def flows_of(self, who):
+        """The flows of one client."""
+        return [[self._records[i] for i in flow] for flow in self._candidates(who)]
 
     def refusal(self, who, reason, seconds=5.0):
         """U3 for a refused request of a client that has sent one: its last record. There is one attempt; an outcome
@@ -50,15 +33,6 @@ class WebAudit(Audit):
         assert {r["class_uid"] for f in flows for r in f} == {HTTP}
         assert all(r["action_id"] == 1 for f in flows for r in f)
         return flows
-
-    def attempts(self, **match):
-        return [f[0] for f in self.flows_of(match) if matches(f[0], match)]
-
-    def outcomes(self, **match):
-        out = []
-        for flow in self.flows_of(match):
-            out += [r for r in flow[1:] if dig(r, "metadata", "event_code") != "traffic" and matches(r, match)]
-        return out
 
 
 def with_web_records(proxy):

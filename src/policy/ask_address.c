@@ -172,7 +172,8 @@ static bool judge_all(const struct place_in *in, const struct ipaddr *answers, s
             *out_index = i;
             return false;
         }
-        if (i == 0)
+        /* Of several the first that needed opening is named. */
+        if (i == 0 || out->rule.kind == RULE_DEFAULT)
             say(out, &found);
         if (!admitted_add(admitted, &answers[i]))
             break;

@@ -84,7 +84,7 @@ struct record_flow {
     uint16_t http_status;       /* 0: none */
     bool has_hello;
     bool ech;
-    struct span sni; /* empty: absent */
+    struct span sni; /* empty: absent; without a hello: what stood there and was no name, redacted */
     uint16_t tls_version;
 };
 

@@ -24,6 +24,8 @@ struct hello {
     uint16_t highest_version; /* highest of supported_versions that is not GREASE, else legacy_version */
     struct span alpn;         /* the protocol names as sent, each behind its length byte (RFC 7301 3.1), or empty;
                                 * borrows `scratch` or the buffer */
+    struct span odd_name;     /* with FEED_BAD: what stands as server name and is none, or empty; borrows likewise. For
+                               * the record alone; highest_version is set beside it */
     uint32_t raw_bytes;       /* records that carried the message */
     uint32_t message_bytes;   /* the reassembled message with its 4-byte header */
 };

@@ -10,9 +10,10 @@
 #include "base/digest.h"
 #include "base/outbuf.h"
 
-#define REDACT_TARGET_MAX 320
-#define REDACT_NAMES_MAX  192
-#define REDACT_HASH_TEXT  18 /* "h:" and 16 digits */
+#define REDACT_TARGET_MAX   320
+#define REDACT_NAMES_MAX    192
+#define REDACT_UNPARSED_MAX 65
+#define REDACT_HASH_TEXT    18 /* "h:" and 16 digits */
 
 /*
  * What an operator calls a secret: a word hides what begins with it, "acme_live_", or, with a '/' at its end, the whole
@@ -47,9 +48,9 @@ void redact_path(const struct redactor *redactor, struct span path, struct outbu
 void redact_query_names(const struct redactor *redactor, struct span path, struct outbuf *out, bool *out_truncated);
 
 /*
- * For a target that could not be parsed: at most 64 bytes, with everything up to the last '@' and from the first '?' or
- * '#' on cut away and secrets as above. `whole` says that its end was seen: without it, an '@' may have been about to
- * come, and what has no path behind it is not shown.
+ * For a target that could not be parsed: at most REDACT_UNPARSED_MAX - 1 bytes, with everything up to the last '@' and
+ * from the first '?' or '#' on cut away and secrets as above. `whole` says that its end was seen: without it, an '@' may
+ * have been about to come, and what has no path behind it is not shown.
  */
 void redact_unparsed(const struct redactor *redactor, struct span raw, bool whole, struct outbuf *out,
                      bool *out_truncated);

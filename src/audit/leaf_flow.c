@@ -304,7 +304,7 @@ void leaf_write_flow(struct leaf_writer *w)
     write_connection(w, r);
     if (http)
         write_http(w, r);
-    if (r->has_hello) {
+    if (r->has_hello || r->sni.len > 0) {
         json_key(j, "tls");
         json_open(j, '{');
         json_key_text(j, "version", tls_version_text(r->tls_version));

@@ -99,7 +99,10 @@ struct setup {
     char path[REDACT_TARGET_MAX], query_names[REDACT_NAMES_MAX]; /* redacted */
     uint16_t path_len, query_names_len;
     struct exchange http;
-    struct hostname sni; /* when the hello named one */
+    struct hostname sni;               /* when the hello named one */
+    char odd_sni[REDACT_UNPARSED_MAX]; /* what stood there when it was no host name, redacted */
+    uint8_t odd_sni_len;
+    bool odd_sni_truncated;
     uint8_t minor;
     bool head_only;
 };
@@ -121,6 +124,8 @@ struct tunnel {
     struct target target; /* kind NONE until it is known */
     struct ipaddr dialled;
     struct decision target_decision, final_decision;
+    struct rule_ref
+        late_rule;   /* of `policy`: what opened the address or, at the end, what revoked; else RULE_DEFAULT */
     uint64_t ticket; /* of the attempt record */
     uint64_t opened_ms, progress_ms, relay_from_ms, step_from_ms;
     uint64_t attempt_ms;                            /* when the attempt under way began */
@@ -141,6 +146,7 @@ struct tunnel {
     enum method method;
     enum flow_end end;
     enum first_bytes first_bytes; /* what was judged at the hello stage */
+    struct buffer *other_name;    /* of a hello that named another host and was let pass; nearly always NULL */
     struct buffer *out;           /* memory of an answer of ours, or NULL when it is a static text */
     const uint8_t *out_bytes;     /* the answer under way */
     uint16_t out_len, out_sent;
@@ -204,6 +210,7 @@ struct tunnels {
 /* ---- privacy.c ---- */
 void privacy_keep(struct tunnel *t, const struct request *request, bool parsed);
 void privacy_keep_path(struct tunnel *t, struct span path); /* of a plain request, with its query */
+void privacy_keep_sni(struct tunnel *t, struct span raw);   /* of a hello that was refused for it */
 
 /* ---- pools (pool.c) ---- */
 struct buffer {

@@ -70,3 +70,13 @@ void privacy_keep_path(struct tunnel *t, struct span path)
     s->query_names_len = (uint16_t)out.len;
     s->raw_target_truncated = s->raw_target_truncated || cut_path || cut_names;
 }
+
+void privacy_keep_sni(struct tunnel *t, struct span raw)
+{
+    struct setup *s = t->setup;
+    struct outbuf out = outbuf_make(s->odd_sni, sizeof s->odd_sni);
+    if (raw.len == 0)
+        return;
+    redact_unparsed(redactor_of(t->home), raw, true, &out, &s->odd_sni_truncated);
+    s->odd_sni_len = (uint8_t)out.len;
+}

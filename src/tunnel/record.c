@@ -80,7 +80,8 @@ static void add_setup_facts(const struct tunnel *t, struct record_flow *record)
     record->answer_count = s->answers.count;
     if (record->decision.reason == REASON_DNS)
         record->dns_result = span_text(dns_result_text(s->answers.result));
-    record->sni = s->sni.len > 0 ? hostname_span(&s->sni) : span_make(NULL, 0);
+    record->sni = s->sni.len > 0 ? hostname_span(&s->sni) : span_make(s->odd_sni, s->odd_sni_len);
+    record->raw_target_truncated = s->odd_sni_truncated;
 }
 
 void record_outcome(struct tunnel *t)
@@ -108,8 +109,10 @@ void record_outcome(struct tunnel *t)
     record.tls_version = t->tls_version;
     if (t->setup != NULL)
         add_setup_facts(t, &record);
-    else if (t->sni_present && t->target_decision.observed != REASON_SNI_MISMATCH)
-        record.sni = hostname_span(&t->target.name); /* equal, or there would have been no relay: but when observed */
+    else if (t->other_name != NULL)
+        record.sni = hostname_span((const struct hostname *)(const void *)t->other_name->data);
+    else if (t->sni_present)
+        record.sni = hostname_span(&t->target.name); /* equal, or there would have been no relay */
     desk_seal_flow(home->o.desk, &record, RECORD_LAZY);
     t->holds_outcome_credit = false;
     t->recorded = RECORDED_ALL;

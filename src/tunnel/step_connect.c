@@ -83,6 +83,7 @@ static bool start_lookup(struct tunnel *t, enum go *go)
 enum go step_resolve(struct tunnel *t)
 {
     struct setup *s = t->setup;
+    t->late_rule = (struct rule_ref){.kind = RULE_DEFAULT}; /* it may be that of an earlier request */
     if (t->target.kind == TARGET_ADDRESS && !s->has_answers) {
         s->answers = (struct answers){.result = DNS_OK, .count = 1, .addresses = {t->target.addr}};
         s->has_answers = true;
@@ -112,6 +113,7 @@ enum go step_admit(struct tunnel *t)
     policy_ask_address(t->policy, &question, s->answers.addresses, s->answers.count, &s->admitted, &decision, NULL);
     if (decision.verdict != VERDICT_ALLOW)
         return tunnel_refuse_by(t, &decision);
+    t->late_rule = decision.rule;
     return tunnel_step(t, STEP_DIAL);
 }
 
@@ -208,6 +210,15 @@ static enum go begin_relay(struct tunnel *t)
     return tunnel_carry(t, STEP_RELAY);
 }
 
+/* The name of a hello that the record could not say any more once the setup is gone. */
+static bool keep_other_name(struct tunnel *t, const struct hostname *name)
+{
+    t->other_name = buffer_get(t->home, sizeof *name);
+    if (t->other_name != NULL)
+        memcpy(t->other_name->data, name, sizeof *name);
+    return t->other_name != NULL;
+}
+
 static enum go judge_first_bytes(struct tunnel *t, enum first_bytes first, const struct hello *hello)
 {
     struct question question = tunnel_question(t);
@@ -226,6 +237,8 @@ static enum go judge_first_bytes(struct tunnel *t, enum first_bytes first, const
         return tunnel_refuse_by(t, &decision);
     t->judged_hello = true;
     t->final_decision = decision;
+    if (decision.observed == REASON_SNI_MISMATCH && !keep_other_name(t, &hello->name))
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_HELLO);
     if (decision.observed != REASON_NONE)
         t->target_decision.observed = decision.observed; /* what the outcome says of this tunnel */
     return begin_relay(t);
@@ -277,8 +290,11 @@ enum go step_hello(struct tunnel *t)
             return judge_first_bytes(t, FIRST_NOT_TLS, NULL);
         if (feed == FEED_BAD && reason == REASON_HELLO_BIG)
             return hello_too_big(t, s->in_len > bounds.raw_bytes ? LIMIT_hello_raw_bytes : LIMIT_hello_message_bytes);
-        if (feed == FEED_BAD)
+        if (feed == FEED_BAD) {
+            privacy_keep_sni(t, hello->odd_name);
+            t->tls_version = hello->odd_name.len > 0 ? hello->highest_version : 0;
             return tunnel_refuse(t, reason, STAGE_HELLO);
+        }
         if (t->timed_out)
             return hello_late(t);
         if (s->in_len >= bounds.raw_bytes)

@@ -335,6 +335,9 @@ enum go step_limit(struct tunnel *t)
 enum go step_ask(struct tunnel *t)
 {
     struct question question = tunnel_question(t);
+    /* What opened the address of the request before counts for this one only where its connection does. */
+    if (t->upstream == NULL || t->upstream_generation != question.generation)
+        t->late_rule = (struct rule_ref){.kind = RULE_DEFAULT};
     policy_ask_target(t->policy, &question, &t->target_decision);
     if (t->target_decision.verdict != VERDICT_ALLOW)
         return tunnel_refuse_by(t, &t->target_decision);

@@ -286,10 +286,12 @@ static void tunnel_grave(void *object)
 static struct decision own_decision(const struct tunnel *t, enum reason reason, enum stage stage)
 {
     bool refused = stage < STAGE_RESOLVE || reason_row(reason)->severity >= 3;
-    /* What ended without a refusal ended under the rule that had allowed it. */
+    bool late = t->late_rule.kind != RULE_DEFAULT;
     struct rule_ref rule = {.kind = stage == STAGE_SYNTAX ? RULE_SYNTAX : RULE_LIMIT};
-    if (!refused)
-        rule = t->target_decision.rule;
+    if (reason == REASON_REVOKED)
+        rule = t->late_rule;
+    else if (!refused) /* it ended under the rule that had allowed it: its address, if that needed one, else its name */
+        rule = late ? t->late_rule : t->target_decision.rule;
     return (struct decision){
         .verdict = refused ? VERDICT_DENY : VERDICT_ALLOW,
         .reason = reason,
@@ -371,6 +373,7 @@ enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool
     close_ports(t, reset);
     tunnel_setup_drop(t);
     buffer_put(home, t->out);
+    buffer_put(home, t->other_name);
     timer_cancel(&t->timer);
     run_item_cancel(&t->run);
     tunnel_wait_done(t);
@@ -393,15 +396,14 @@ enum go tunnel_refuse(struct tunnel *t, enum reason reason, enum stage stage)
     return tunnel_refuse_by(t, &decision);
 }
 
-static struct hostname other_name(void)
-{
-    struct hostname name;
-    ASSERT(hostname_parse(span_text("another.invalid"), &name) == ERR_NONE);
-    return name;
-}
+/* Of a policy, for the records of a tunnel. */
+struct allowing {
+    struct rule_ref target, late;
+};
 
-/* Asks what is in force now the questions that this tunnel has passed already. */
-static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct decision *out)
+/* Asks what is in force now the questions that this tunnel has passed already; `out_rules` where it still passes. */
+static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct decision *out,
+                          struct allowing *out_rules)
 {
     const struct policy *policy = who->policy;
     struct question question = tunnel_question(t);
@@ -410,21 +412,23 @@ static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct
     policy_ask_target(policy, &question, out);
     if (out->verdict != VERDICT_ALLOW)
         return false;
+    *out_rules = (struct allowing){.target = out->rule};
     if (t->dialled.family != 0) {
         struct admitted admitted;
         policy_ask_address(policy, &question, &t->dialled, 1, &admitted, out, NULL);
         if (out->verdict != VERDICT_ALLOW)
             return false;
+        out_rules->late = out->rule;
     }
     if (t->judged_hello) {
         struct hello *hello = t->home->hello;
         memset(hello, 0, sizeof *hello);
         hello->ech = t->ech;
         hello->sni = t->sni_present ? SNI_PRESENT : SNI_NONE;
-        if (t->sni_present)
+        if (t->other_name != NULL) /* it was observed */
+            memcpy(&hello->name, t->other_name->data, sizeof hello->name);
+        else if (t->sni_present)
             hello->name = t->target.name; /* it was equal, or it would not be open */
-        if (t->target_decision.observed == REASON_SNI_MISMATCH)
-            hello->name = other_name(); /* unless it was observed */
         policy_ask_hello(policy, &question, t->first_bytes, hello, out);
         if (out->verdict != VERDICT_ALLOW)
             return false;
@@ -432,8 +436,10 @@ static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct
     return true;
 }
 
+/* The decision's rule is one of the policy that the tunnel has by now. */
 static void revoke(struct tunnel *t, const struct decision *decision)
 {
+    t->late_rule = decision->rule;
     if (t->step == STEP_RELAY || t->step == STEP_EXCHANGE || t->out_sent > 0) {
         tunnel_end(t, REASON_REVOKED, FLOW_END_REFUSED, true);
         return;
@@ -441,6 +447,17 @@ static void revoke(struct tunnel *t, const struct decision *decision)
     enum go go = t->status == 200 ? tunnel_refuse(t, REASON_REVOKED, STAGE_HELLO) : tunnel_refuse_by(t, decision);
     if (go == GO_ON)
         tunnel_run(t);
+}
+
+static void take_policy(struct tunnel *t, const struct tunnel_who *who)
+{
+    struct policy *old = t->policy;
+    struct narrowing *old_narrowing = t->narrowing;
+    t->policy = policy_ref(who->policy);
+    t->narrowing = narrowing_ref(who->narrowing);
+    t->who = *who;
+    policy_unref(old);
+    narrowing_unref(old_narrowing);
 }
 
 void tunnel_rejudge(struct tunnel *t)
@@ -459,16 +476,15 @@ void tunnel_rejudge(struct tunnel *t)
     }
     if (who.policy == t->policy && who.narrowing == t->narrowing)
         return;
-    if (!still_allowed(t, &who, &decision)) {
+    /* From here on it is this policy's tunnel, and its rules are this policy's; its target stage keeps the generation under
+     * which it was recorded. */
+    struct allowing rules = {0};
+    bool allowed = still_allowed(t, &who, &decision, &rules);
+    take_policy(t, &who);
+    if (!allowed) {
         revoke(t, &decision);
         return;
     }
-    /* From here on it is this policy's tunnel; its target stage keeps the generation under which it was recorded. */
-    struct policy *old = t->policy;
-    struct narrowing *old_narrowing = t->narrowing;
-    t->policy = policy_ref(who.policy);
-    t->narrowing = narrowing_ref(who.narrowing);
-    t->who = who;
-    policy_unref(old);
-    narrowing_unref(old_narrowing);
+    t->target_decision.rule = rules.target;
+    t->late_rule = rules.late;
 }

@@ -109,6 +109,7 @@ enum feed hello_feed(struct hello_parser *parser, struct span so_far, const stru
                      uint8_t *scratch, struct hello *out, enum reason *out_reason)
 {
     ASSERT(limits->message_bytes <= HELLO_SCRATCH_BYTES);
+    out->odd_name = span_make(NULL, 0);
     enum step result;
     do
         result = read_record(parser, so_far, limits, out_reason);

@@ -31,10 +31,11 @@ static enum err read_server_name(struct cursor *ext, struct hello *out)
     if (!cursor_done(&list) || !cursor_done(ext) || name.failed || type != 0)
         return ERR_INVALID;
     struct span text = name.rest;
-    if (text.len == 0 || text.data[text.len - 1] == '.') /* "without a trailing dot" */
+    /* RFC 6066 3: "without a trailing dot" */
+    if (text.len == 0 || text.data[text.len - 1] == '.' || hostname_parse(text, &out->name) != ERR_NONE) {
+        out->odd_name = text;
         return ERR_INVALID;
-    if (hostname_parse(text, &out->name) != ERR_NONE)
-        return ERR_INVALID;
+    }
     out->sni = SNI_PRESENT;
     return ERR_NONE;
 }
@@ -141,8 +142,11 @@ enum err hello_message_read(struct span message, struct hello *out)
     /* RFC 5246 7.4.1.2: without extensions the message just ends. */
     if (body.rest.len > 0) {
         struct cursor extensions = cursor_block16(&body);
-        if (!cursor_done(&body) || read_extensions(&extensions, &facts) != ERR_NONE)
+        if (!cursor_done(&body) || read_extensions(&extensions, &facts) != ERR_NONE) {
+            out->odd_name = facts.odd_name;
+            out->highest_version = facts.highest_version;
             return ERR_INVALID;
+        }
     }
     facts.message_bytes = (uint32_t)message.len;
     *out = facts;

@@ -5,7 +5,7 @@
 
 #define TARGET_BYTES   (REDACT_TARGET_MAX - 1)
 #define NAMES_BYTES    (REDACT_NAMES_MAX - 1)
-#define UNPARSED_BYTES 64
+#define UNPARSED_BYTES (REDACT_UNPARSED_MAX - 1)
 
 /* Writes at most `left` more bytes and remembers that something was cut. */
 struct writer {

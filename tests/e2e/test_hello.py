@@ -46,6 +46,29 @@ def test_refused_hellos(plain, options, reason, alert):
     assert origin.received == 0
 
 
+@pytest.mark.parametrize("name, shown", [
+    (b"b\0.test", "b\0.test"), (b"b.test.", "b.test."), (b"x\r\nSet-Cookie: a=b\xff", "x\r\nSet-Cookie: a=b\\u00ff"),
+    (b"user:hunter2@b.test", "b.test"), (b"10.0.0.1", "10.0.0.1"), ("ab.cd." * 20 + ".test", ("ab.cd." * 11)[:64]),
+    ("b" * 64 + ".test", "h:")],
+    ids=["nul", "trailing dot", "line break", "user-info", "address", "long", "long label"])
+def test_a_name_that_is_none_is_on_record(plain, name, shown):
+    """What stood there, without what may be a secret, cut and escaped: one line of the log, and a valid one."""
+    origin, proxy = plain
+    client = proxy.connect("a.test", origin.port).expect(status=200)
+    client.send(Hello(sni=name).raw).expect(alert="decode_error")
+    outcome = proxy.audit.outcome(**client.who)
+    assert (outcome["status_code"], outcome["tls"]["version"]) == ("hello_malformed", "1.2")
+    assert outcome["tls"]["sni"] == shown or (shown == "h:" and len(outcome["tls"]["sni"]) == 18)
+    assert outcome["metadata"].get("is_truncated", False) == (len(shown) == 64)
+    assert "ech" not in outcome["unmapped"] and origin.received == 0
+    # the next one has nothing of it
+    client = proxy.connect("a.test", origin.port).expect(status=200)
+    client.send(Hello(sni="a.test", trailing=b"\0").raw).expect(alert="decode_error")
+    assert "tls" not in proxy.audit.outcome(**client.who)
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()
+
+
 def test_plain_text_is_not_tls(plain):
     """No alert to somebody who did not speak TLS: the end, and a record."""
     origin, proxy = plain

@@ -6,6 +6,7 @@ import pytest
 
 from lab import Lab, wait_for
 from lab.lab import base_folder
+from lab.origin import after_hello, echo
 from lab.proxy import usable_binary
 
 
@@ -58,6 +59,32 @@ def test_a_refusal_passes_and_is_recorded(lab):
     loaded = proxy.audit.event("policy_loaded")["unmapped"]
     assert (loaded["mode"], loaded["observe_until"]) == ("observe", day(2))
     assert "the environment observes" in proxy.text()
+
+
+def test_the_other_name_of_a_hello_is_on_record(lab):
+    """It is let pass and said; after a reload that still observes the tunnel stays, after one that enforces it goes."""
+    origin = lab.origin(after_hello(echo))
+    policy = observing(lab, day(2), hosts=[origin.at("a.test")])
+    proxy = lab.proxy(policy)
+    clients = []
+    for name in ("b.test", "a.test"):
+        client = proxy.connect("a.test", origin.port).expect(status=200).hello(sni=name)
+        clients.append(client.send(b"x").expect(data=b"x"))
+    proxy.write_policy(observing(lab, day(3), hosts=[origin.at("a.test")]))
+    proxy.hup()
+    wait_for(lambda: len(proxy.audit.events("policy_loaded")) == 2, 10, "the second policy")
+    for client in clients:
+        client.send(b"y").expect(data=b"y")
+    proxy.write_policy(lab.policy(hosts=[origin.at("a.test")]))
+    proxy.hup()
+    outcome = proxy.audit.outcome(**clients[0].who)
+    assert (outcome["status_code"], outcome["tls"]["sni"]) == ("revoked", "b.test")
+    assert outcome["unmapped"]["observed"] == "sni_mismatch"
+    assert outcome["firewall_rule"]["uid"] == "egress.hosts[0]"
+    clients[1].send(b"z").expect(data=b"z")
+    clients[1].close()
+    outcome = proxy.audit.outcome(**clients[1].who)
+    assert (outcome["status_code"], outcome["tls"]["sni"]) == ("allowed", "a.test")
 
 
 def test_hard_rules_stay(lab):

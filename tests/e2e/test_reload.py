@@ -88,6 +88,25 @@ def test_revoked_within_five_seconds(lab, state):
     assert proxy.audit.verifies()
 
 
+def test_records_name_rules_of_the_policy_in_force(lab):
+    """A tunnel that stays ends under the rule of the new policy that allows it; one that goes names what refuses it."""
+    origin = lab.origin(after_hello(echo))
+    at = [origin.at("gone.test"), origin.at("stays.test")]
+    proxy = lab.proxy(hosts=at)
+    gone = proxy.tunnel("gone.test", origin.port).send(b"1").expect(data=b"1")
+    stays = proxy.tunnel("stays.test", origin.port).send(b"1").expect(data=b"1")
+    denied = {"denied_hosts": ["first.test", "gone.test"]}
+    proxy.write_policy(lab.policy(hosts=[origin.at("new.test"), origin.at("other.test"), *at], egress=denied))
+    proxy.hup()
+    outcome = proxy.audit.outcome(**gone.who)
+    assert (outcome["status_code"], outcome["firewall_rule"]["uid"]) == ("revoked", "egress.denied_hosts[1]")
+    assert outcome["policy"]["uid"] == proxy.audit.events("policy_loaded")[-1]["entity"]["uid"]
+    stays.send(b"2").expect(data=b"2")
+    stays.close()
+    outcome = proxy.audit.outcome(**stays.who)
+    assert (outcome["status_code"], outcome["firewall_rule"]["uid"]) == ("allowed", "egress.hosts[3].addresses")
+
+
 def test_policy_swapped_between_the_question_and_the_dial(lab):
     """O-02: the name was allowed when it was asked for, and is not any more when the answer comes."""
     origin = lab.origin()

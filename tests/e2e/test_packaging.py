@@ -152,6 +152,7 @@ def test_the_service_is_closed_in():
     print(done.stdout.strip().splitlines()[-1])
     assert done.returncode == 0, done.stdout
     text = (UNITS / "sallyport.service").read_text()
+    assert " --strict-files " in text  # what the group can write is an error here
     for line in ("Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "CapabilityBoundingSet=",
                  "UMask=0077", "RestartPreventExitStatus=2 3 4 64 78", "RestrictNamespaces=yes"):
         assert f"\n{line}\n" in text, line

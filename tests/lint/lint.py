@@ -221,6 +221,46 @@ def manual(tree):
                 yield table, line_of(tree.text(table), m.start()), f"{m[1]} is not in {page}"
 
 
+@check
+def meaning(tree):
+    """docs/semantics.md has each key, reason and limit as the tables have them."""
+    page, end = "docs/semantics.md", "<!-- end -->"
+    if page not in tree.files:
+        return
+    text = tree.text(page)
+
+    def rows(block):
+        part = text.partition(f"<!-- {block} -->")[2].partition(end)[0]
+        return [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in part.split("\n")
+                if line.startswith("|") and not line.startswith("|--") and "| sev. |" not in line
+                and "what it bounds" not in line]
+    table, names = "include/wire/reason_tbl.h", {"NONE": "–"}
+    if table in tree.files:
+        wanted = {}
+        for m in re.finditer(r'^X\((\w+), *"([\w-]+)", *"(\w+)", *(\d+), *\d+, *\w+, *(\d), *(\w+), *"(.*)"\)$',
+                             tree.text(table), re.M):
+            names[m[1]] = m[3]
+            wanted[m[3]] = [m[2], m[4] if m[4] != "0" else "–", m[5], "yes" if m[6] == "true" else "no", m[7]]
+        said = {row[1]: [row[0], row[2], *row[5:]] for row in rows("reasons") if len(row) == 8}
+        for name in sorted(set(wanted) | set(said)):
+            if wanted.get(name) != said.get(name):
+                yield page, 1, f"the reason {name} is {said.get(name)} there and {wanted.get(name)} in {table}"
+    table = "include/policy/limits_tbl.h"
+    if table in tree.files:
+        wanted = [(m[1], names.get(m[2])) for m in
+                  re.finditer(r"^X\((\w+),(?: *\w+,){5} *(\w+),", tree.text(table), re.M)]
+        said = [(row[0], row[2]) for row in rows("limits") if len(row) == 4]
+        for row in wanted + said:
+            if (row in wanted) != (row in said):
+                yield page, 1, f"the limit {row[0]} with its reason {row[1]} is not the same there and in {table}"
+    table = "include/policy/keys_tbl.h"
+    if table in tree.files:
+        for m in re.finditer(r'^X\("egress\.(\w+(?:\[\]\.\w+)?)"', tree.text(table), re.M):
+            entry = m[1].startswith("hosts[]") or "[]" not in m[1]
+            if f"| `{m[1]}` |" not in text and entry:
+                yield page, 1, f"egress.{m[1]} has no row there"
+
+
 FILE_ALARM, FILE_MAX, FUNCTION_ALARM, FUNCTION_MAX = 400, 600, 100, 120
 
 

@@ -137,8 +137,8 @@ def test_completion(binary, words, wanted):
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_shellcheck():
     scripts = [*(ROOT / "packaging/debian").glob("p*"), ROOT / "packaging/completion/sallyport.bash", ROOT / "tools/package",
-               ROOT / "tools/packages", ROOT / "tools/test", ROOT / "tools/demo"]
-    assert len(scripts) == 8
+               ROOT / "tools/packages", ROOT / "tools/test", ROOT / "tools/demo", ROOT / "tools/own-net"]
+    assert len(scripts) == 9
     run("shellcheck", *scripts)
 
 

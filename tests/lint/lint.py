@@ -261,6 +261,26 @@ def meaning(tree):
                 yield page, 1, f"egress.{m[1]} has no row there"
 
 
+def anchors(text):
+    """Names of the headings, as they are made where Markdown is shown."""
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in re.findall(r"(?m)^#+ (.*)$", text)}
+
+
+@check
+def links(tree):
+    """Every link of a page that does not lead elsewhere leads to a file of the tree, and to a heading in it."""
+    for name in tree.match(r"\.md$"):
+        for m in re.finditer(r"\]\(([^)\s]+)\)", tree.text(name)):
+            target, _, anchor = m[1].partition("#")
+            path = os.path.normpath(os.path.join(os.path.dirname(name), target)) if target else name
+            if re.match(r"[a-z]+:", target):
+                continue
+            if path not in tree.files and not tree.match(rf"^{re.escape(path)}/"):
+                yield name, line_of(tree.text(name), m.start()), f"{m[1]}: there is no {path}"
+            elif anchor and path in tree.files and anchor not in anchors(tree.text(path)):
+                yield name, line_of(tree.text(name), m.start()), f"{m[1]}: {path} has no such heading"
+
+
 FILE_ALARM, FILE_MAX, FUNCTION_ALARM, FUNCTION_MAX = 400, 600, 100, 120
 
 

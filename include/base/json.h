@@ -29,11 +29,36 @@ static inline void json_key(struct json *j, const char *key)
     json_key_bytes(j, key, strlen(key));
 }
 void json_span(struct json *j, struct span value);
+/* What stands between the quotes of json_span(). */
+void json_escape(struct outbuf *out, struct span value);
 void json_text(struct json *j, const char *value);
 void json_u64(struct json *j, uint64_t value);
 void json_i64(struct json *j, int64_t value);
 void json_bool(struct json *j, bool value);
 void json_nothing(struct json *j);
+
+/* ---- for whoever writes many short values: a word at a time ---- */
+
+#define JSON_WORD sizeof(uint64_t)
+
+/* All of these bytes stand for themselves between quotes. What borrows and carries between the bytes spoil lies behind a
+ * byte that does not, so a word is never called plain wrongly. */
+static inline bool json_word_is_plain(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+    uint64_t wrong = (word - ones * 0x20) | (word + ones) | word | (quote - ones) | (backslash - ones);
+    return (wrong & ones * 0x80) == 0;
+}
+
+/* Copies JSON_WORD bytes; false: they are not all plain, and what was written there means nothing. */
+static inline bool json_copy_plain_word(uint8_t *to, const uint8_t *from)
+{
+    uint64_t word;
+    memcpy(&word, from, sizeof word);
+    memcpy(to, &word, sizeof word);
+    return json_word_is_plain(word);
+}
 
 /* key and value at once */
 static inline void json_key_span(struct json *j, const char *key, struct span value)

@@ -3,36 +3,24 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "leaf_text.h"
 
 #include <errno.h>
 #include <stdio.h>
 
 bool batch_has_room(const struct audit_log *log)
 {
-    return log->batch.len + 2 + RECORD_LEAF_MAX + FRAME_COMMIT_BYTES <= BATCH_BYTES;
-}
-
-static bool is_plain(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.data[i] < 0x20 || s.data[i] >= 0x7f || s.data[i] == '"' || s.data[i] == '\\')
-            return false;
-    return true;
+    return log->batch.len + 2 + LEAF_ROOM + FRAME_COMMIT_BYTES <= BATCH_BYTES;
 }
 
 /* Numbers are kept under the name as it stands in the leaf, since that is what recovery and verification read. */
 static struct env *environment(struct audit_log *log, struct span name)
 {
-    uint8_t escaped[1024];
     if (name.len == 0)
         return NULL;
-    if (!is_plain(name)) {
-        struct outbuf o = outbuf_make(escaped, sizeof escaped);
-        struct json j = json_make(&o);
-        json_span(&j, name);
-        name = span_make(escaped + 1, o.len - 2);
-    }
-    struct env *env = envs_find(&log->ledger.envs, name);
+    ASSERT(LEAF_ESCAPED_MAX * name.len <= sizeof log->escaped);
+    size_t len = (size_t)(put_escaped(log->escaped, name) - log->escaped);
+    struct env *env = envs_find(&log->ledger.envs, span_make(log->escaped, len));
     /* Without memory for a name nothing true can be written about it; the process ends as by any lost malloc. */
     ASSERT(env != NULL);
     return env;

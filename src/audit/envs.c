@@ -51,12 +51,14 @@ static bool grow(struct envs *e)
 
 struct env *envs_find(struct envs *e, struct span name)
 {
+    if (e->recent != NULL && span_equal(span_make(e->recent->name, e->recent->len), name))
+        return e->recent;
     if (e->count >= e->cap && !grow(e))
         return NULL;
     struct env **at = bucket(e, name);
     for (struct env *env = *at; env != NULL; env = env->next)
         if (span_equal(span_make(env->name, env->len), name))
-            return env;
+            return e->recent = env;
     struct env *env = calloc(1, sizeof *env + name.len + 1);
     if (env == NULL)
         return NULL;

@@ -33,7 +33,8 @@ struct envs {
     struct env **buckets;
     size_t cap, count;
     struct env *touched;
-    uint64_t slice; /* the five minutes under way, counted from the start of the clock */
+    struct env *recent; /* found last: records of one environment come in a row */
+    uint64_t slice;     /* the five minutes under way, counted from the start of the clock */
 };
 
 void envs_init(struct envs *e);

@@ -3,34 +3,55 @@
 
 #include "base/assert.h"
 #include "base/digest.h"
+#include "base/json.h"
+#include "leaf_text.h"
 #include "pack.h"
+
+#include <endian.h>
 
 /* Lengths for the second try. Any byte grows to seven at most ("\\u00ff" with two backslashes): sixteen strings of 32
  * bytes, or 24 facts, stay far below RECORD_LEAF_MAX with everything else. */
 #define TIGHT_STRING 32
 
-static void uuid_text(const uint8_t bytes[static 16], char out[static LEAF_UUID_TEXT + 1])
+/* What stands around the strings: names of keys, numbers, and texts of ours. The metadata's tail counts as well. */
+#define FIXED_MAX 5120u
+
+static uint64_t big_word(const uint8_t bytes[static 8])
 {
-    struct outbuf o = outbuf_make(out, LEAF_UUID_TEXT);
-    static const size_t groups[] = {4, 2, 2, 2, 6};
-    for (size_t g = 0, at = 0; g < 5; g++) {
-        if (g != 0)
-            outbuf_char(&o, '-');
-        outbuf_hex(&o, span_make(bytes + at, groups[g]));
-        at += groups[g];
-    }
-    out[LEAF_UUID_TEXT] = '\0';
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return be64toh(word);
+}
+
+/* RFC 9562 4: groups of 8, 4, 4, 4 and 12 digits. */
+static uint8_t *put_uuid(uint8_t *at, uint64_t high, uint64_t low)
+{
+    uint8_t digits[2 * LEAF_HEX_WORD];
+    put_hex_word(put_hex_word(digits, high), low);
+    memcpy(at, digits, 8);
+    at[8] = at[13] = at[18] = at[23] = '-';
+    memcpy(at + 9, digits + 8, 4);
+    memcpy(at + 14, digits + 12, 4);
+    memcpy(at + 19, digits + 16, 4);
+    memcpy(at + 24, digits + 20, 12);
+    return at + LEAF_UUID_TEXT;
+}
+
+uint8_t *leaf_flow_id(uint8_t *at, const uint8_t flow[static FLOW_ID_BYTES])
+{
+    return put_hex_word(put_hex_word(at, big_word(flow)), big_word(flow + 8));
 }
 
 bool leaf_context_init(struct leaf_context *ctx, const char *origin, const uint8_t boot[static 16])
 {
     memset(ctx, 0, sizeof *ctx);
     ctx->origin = origin;
-    uuid_text(boot, ctx->boot);
+    uint8_t *end = put(put_uuid(put(ctx->boot, "\"boot\":\""), big_word(boot), big_word(boot + 8)), "\",\"mono_ns\":");
+    ASSERT(end == ctx->boot + LEAF_BOOT_TEXT);
     random_bytes(ctx->random, sizeof ctx->random);
     ctx->random[0] |= 1;
     struct outbuf o = outbuf_make(ctx->metadata_tail, sizeof ctx->metadata_tail);
-    outbuf_text(&o, "\"log_name\":");
+    outbuf_text(&o, "\",\"log_name\":");
     struct json j = json_make(&o);
     json_text(&j, origin);
     outbuf_text(&o, ",\"version\":\"1.8.0\",\"product\":{\"name\":\"sallyport\",\"vendor_name\":\"sallyport\","
@@ -50,76 +71,41 @@ static uint64_t random_next(struct leaf_context *ctx)
 }
 
 /* RFC 9562 5.7: 48 bits of milliseconds, version 7, variant 10, the rest random. */
-static void uuid7(struct leaf_context *ctx, int64_t wall_ms, char out[static LEAF_UUID_TEXT + 1])
+static uint8_t *put_uuid7(struct leaf_context *ctx, int64_t wall_ms, uint8_t *at)
 {
-    uint8_t bytes[16];
-    uint64_t time = (uint64_t)wall_ms;
-    for (unsigned i = 0; i < 6; i++)
-        bytes[i] = (uint8_t)(time >> (40 - 8 * i));
-    uint64_t high = random_next(ctx), low = random_next(ctx);
-    bytes[6] = (uint8_t)(0x70 | (high & 15));
-    bytes[7] = (uint8_t)(high >> 8);
-    for (unsigned i = 0; i < 8; i++)
-        bytes[8 + i] = (uint8_t)(low >> (8 * i));
-    bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3f));
-    uuid_text(bytes, out);
+    uint64_t high = (uint64_t)wall_ms << 16 | 0x7000u | (random_next(ctx) & 0xfffu);
+    uint64_t low = (uint64_t)1 << 63 | random_next(ctx) >> 2;
+    return put_uuid(at, high, low);
 }
 
-void leaf_string(struct leaf_writer *w, const char *key, struct span value)
+struct span leaf_kept(const struct leaf_writer *w, struct span value)
 {
-    if (value.len != 0)
-        json_key_span(&w->json, key, w->tight ? pack_cut(value, TIGHT_STRING) : value);
+    return w->tight ? pack_cut(value, TIGHT_STRING) : value;
 }
 
-void leaf_metadata(struct leaf_writer *w, const char *code, struct span environment, const uint8_t *flow)
+static uint8_t *put_metadata(struct leaf_writer *w, uint8_t *at, const char *code, struct span environment,
+                             const uint8_t *flow)
 {
-    struct json *j = &w->json;
-    char uid[LEAF_UUID_TEXT + 1];
-    uuid7(w->ctx, w->sealed->wall_ms, uid);
-    json_key(j, "metadata");
-    json_open(j, '{');
-    json_key_text(j, "event_code", code);
-    json_key_u64(j, "sequence", w->place.index);
-    if (w->place.env_seq != 0) {
-        /* Never cut, not even for the second try: it is what env_seq counts. */
-        json_key_span(j, "tenant_uid", environment);
-    }
-    if (flow != NULL) {
-        json_key(j, "correlation_uid");
-        outbuf_char(j->out, '"');
-        outbuf_hex(j->out, span_make(flow, FLOW_ID_BYTES));
-        outbuf_char(j->out, '"');
-        j->need_comma = true;
-    }
-    json_key_text(j, "uid", uid);
-    outbuf_char(j->out, ',');
-    outbuf_bytes(j->out, w->ctx->metadata_tail, w->ctx->metadata_tail_len);
+    at = put_word(at, "\"metadata\":{\"event_code\":\"", code);
+    at = put_count(at, ",\"sequence\":", w->place.index);
+    if (w->place.env_seq != 0) /* never cut, not even for the second try: it is what env_seq counts */
+        at = put_string(at, ",\"tenant_uid\":\"", environment);
+    if (flow != NULL)
+        at = put(leaf_flow_id(put(at, ",\"correlation_uid\":\""), flow), "\"");
+    at = put_uuid7(w->ctx, w->sealed->wall_ms, put(at, ",\"uid\":\""));
+    memcpy(at, w->ctx->metadata_tail, w->ctx->metadata_tail_len);
+    at += w->ctx->metadata_tail_len;
     bool cut = w->tight || w->sealed->truncated || (!w->sealed->is_event && w->sealed->flow.raw_target_truncated);
-    if (cut)
-        json_key_bool(j, "is_truncated", true);
-    json_close(j, '}');
+    return cut ? put(at, ",\"is_truncated\":true}") : put(at, "}");
 }
 
-void leaf_unmapped_open(struct leaf_writer *w)
+uint8_t *leaf_open(struct leaf_writer *w, uint8_t *at, const char *code, struct span environment, const uint8_t *flow)
 {
-    struct json *j = &w->json;
-    json_key(j, "unmapped");
-    json_open(j, '{');
+    at = put(put_metadata(w, at, code, environment, flow), ",\"unmapped\":{");
     if (w->place.env_seq != 0)
-        json_key_u64(j, "env_seq", w->place.env_seq);
-    json_key_text(j, "boot", w->ctx->boot);
-    json_key_u64(j, "mono_ns", w->sealed->mono_ns);
-}
-
-void leaf_class(struct leaf_writer *w, unsigned class_uid, unsigned activity, unsigned severity)
-{
-    struct json *j = &w->json;
-    json_key_i64(j, "time", w->sealed->wall_ms);
-    json_key_u64(j, "class_uid", class_uid);
-    json_key_u64(j, "category_uid", class_uid / 1000);
-    json_key_u64(j, "activity_id", activity);
-    json_key_u64(j, "type_uid", class_uid * 100 + activity);
-    json_key_u64(j, "severity_id", severity);
+        at = put(put_count(at, "\"env_seq\":", w->place.env_seq), ",");
+    memcpy(at, w->ctx->boot, LEAF_BOOT_TEXT);
+    return put_number(at + LEAF_BOOT_TEXT, w->sealed->mono_ns);
 }
 
 struct span leaf_environment(const struct sealed *sealed)
@@ -130,23 +116,28 @@ struct span leaf_environment(const struct sealed *sealed)
     return environment;
 }
 
+/* An event is written within bounds but for its environment, which its metadata begin with. */
+static size_t room_for(const struct sealed *sealed)
+{
+    size_t bytes = leaf_environment(sealed).len;
+    if (!sealed->is_event)
+        bytes += leaf_flow_bytes(&sealed->flow);
+    return FIXED_MAX + LEAF_ESCAPED_MAX * bytes;
+}
+
 size_t leaf_format(struct leaf_context *ctx, const struct sealed *sealed, struct leaf_place place, uint8_t *out)
 {
     struct leaf_writer w = {.ctx = ctx, .sealed = sealed, .place = place};
-    struct outbuf o = outbuf_make(out, RECORD_LEAF_MAX);
-    for (int attempt = 0; attempt < 2; attempt++) {
+    ASSERT(room_for(sealed) <= LEAF_ROOM);
+    for (unsigned attempt = 0; attempt < 2; attempt++) {
         w.tight = attempt == 1;
-        o = outbuf_make(out, RECORD_LEAF_MAX);
-        w.json = json_make(&o);
-        json_open(&w.json, '{');
-        if (sealed->is_event)
-            leaf_write_event(&w);
-        else
-            leaf_write_flow(&w);
-        json_close(&w.json, '}');
-        if (!o.overflow)
-            break;
+        out[0] = '{';
+        uint8_t *end = sealed->is_event ? leaf_write_event(&w, out + 1) : leaf_write_flow(&w, out + 1);
+        if (end != NULL && end - out < RECORD_LEAF_MAX) {
+            *end = '}';
+            return (size_t)(end - out) + 1;
+        }
     }
-    ASSERT(!o.overflow);
-    return o.len;
+    ASSERT(false); /* the second try is short enough, whatever the strings */
+    return 0;
 }

@@ -14,12 +14,13 @@
 #include "base/json.h"
 
 #define LEAF_UUID_TEXT 36
+#define LEAF_BOOT_TEXT (LEAF_UUID_TEXT + 20) /* "boot":"UUID","mono_ns": */
 
 struct leaf_context {
     const char *origin;
-    char boot[LEAF_UUID_TEXT + 1];
     uint8_t metadata_tail[768]; /* what is the same in every leaf, made by leaf_context_init() */
     size_t metadata_tail_len;
+    uint8_t boot[LEAF_BOOT_TEXT];
     uint64_t random[2]; /* state of the generator behind metadata.uid */
 };
 
@@ -32,7 +33,10 @@ struct leaf_place {
     uint64_t env_seq; /* 0: the record belongs to no environment */
 };
 
-/* Gives the bytes written: 2 to RECORD_LEAF_MAX. `out` has room for RECORD_LEAF_MAX. */
+/* What a leaf may take while it is made, before one that is too long is made again with every string cut short. */
+#define LEAF_ROOM 28672u
+
+/* Gives the bytes written: 2 to RECORD_LEAF_MAX. `out` has room for LEAF_ROOM. */
 size_t leaf_format(struct leaf_context *ctx, const struct sealed *sealed, struct leaf_place place, uint8_t *out);
 
 /* The environment that a record is numbered under; empty: none. As it stands in the leaf, unescaped. */
@@ -65,21 +69,22 @@ uint64_t leaf_number(struct span json, const char *key);
 /* ---- shared by leaf.c and leaf_flow.c, leaf_event.c ---- */
 
 struct leaf_writer {
-    struct json json;
     struct leaf_context *ctx;
     const struct sealed *sealed;
     struct leaf_place place;
     bool tight; /* the first try was too long: every string is cut short */
 };
 
-void leaf_write_flow(struct leaf_writer *w);
-void leaf_write_event(struct leaf_writer *w);
-void leaf_metadata(struct leaf_writer *w, const char *code, struct span environment, const uint8_t *flow);
-/* "unmapped":{ and its first keys; the caller adds its own and closes it. */
-void leaf_unmapped_open(struct leaf_writer *w);
-/* time, class, category, activity and type. */
-void leaf_class(struct leaf_writer *w, unsigned class_uid, unsigned activity, unsigned severity);
-/* key and value, left out when the value is empty */
-void leaf_string(struct leaf_writer *w, const char *key, struct span value);
+/* Everything between the outer braces. Begin at `at` and give where they end; the event's gives NULL when that is behind
+ * RECORD_LEAF_MAX. */
+uint8_t *leaf_write_flow(struct leaf_writer *w, uint8_t *at);
+uint8_t *leaf_write_event(struct leaf_writer *w, uint8_t *at);
+/* "metadata":{...},"unmapped":{ and what stands first there; the caller adds its own and closes it. */
+uint8_t *leaf_open(struct leaf_writer *w, uint8_t *at, const char *code, struct span environment, const uint8_t *flow);
+/* A value as it is kept in this try. */
+struct span leaf_kept(const struct leaf_writer *w, struct span value);
+/* What the strings of a flow come to, at most, as they stand in its leaf and before any of them is escaped. */
+size_t leaf_flow_bytes(const struct record_flow *r);
+uint8_t *leaf_flow_id(uint8_t *at, const uint8_t flow[static FLOW_ID_BYTES]);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "leaf.h"
+#include "leaf_text.h"
 #include "record_tbl.h"
 
 #define OCSF_NETWORK_ACTIVITY 4001u
@@ -67,156 +68,190 @@ static const char *end_text(enum flow_end end)
     return (size_t)end < sizeof texts / sizeof texts[0] ? texts[end] : "none";
 }
 
-static void write_address(struct leaf_writer *w, const char *key, const struct ipaddr *addr)
+/* An address takes less than as many bytes, each of them escaped. */
+#define ADDRESS_BYTES ((IPADDR_TEXT_MAX + 4) / LEAF_ESCAPED_MAX)
+
+#define X(member, max) +(max)
+_Static_assert(LEAF_ESCAPED_MAX *(FLOW_ANSWERS_MAX *ADDRESS_BYTES + 2 * HOSTNAME_MAX FLOW_STRING_TABLE(X)) <=
+                   LEAF_ROOM * 3 / 4,
+               "the longest record of a ring has room, with a quarter for what stands around its strings");
+#undef X
+
+size_t leaf_flow_bytes(const struct record_flow *r)
 {
+    size_t bytes = r->answer_count * ADDRESS_BYTES;
+#define X(member, max) bytes += r->member.len;
+    FLOW_STRING_TABLE(X)
+#undef X
+    if (r->target != NULL && r->target->kind == TARGET_NAME)
+        bytes += 2 * r->target->name.len; /* as destination and in the URL */
+    return bytes + r->method.len;         /* as activity as well */
+}
+
+static uint8_t *put_kept(const struct leaf_writer *w, uint8_t *at, const char *text, struct span value)
+{
+    return value.len == 0 ? at : put_string(at, text, leaf_kept(w, value));
+}
+
+static uint8_t *put_address(uint8_t *at, const struct ipaddr *addr)
+{
+    if (addr->family == 4) {
+        at = put_number(at, addr->bytes[0]);
+        at = put_count(at, ".", addr->bytes[1]);
+        at = put_count(at, ".", addr->bytes[2]);
+        return put_count(at, ".", addr->bytes[3]);
+    }
     char text[IPADDR_TEXT_MAX];
     size_t len = ipaddr_format(addr, text);
-    if (key == NULL)
-        json_span(&w->json, span_make(text, len));
-    else
-        json_key_span(&w->json, key, span_make(text, len));
+    memcpy(at, text, len);
+    return at + len;
 }
 
-static void write_step(struct leaf_writer *w, const char *key, uint32_t value)
-{
-    if (value != STEP_ABSENT)
-        json_key_u64(&w->json, key, value);
-}
-
-static void write_answers(struct leaf_writer *w, const struct record_flow *r)
+static uint8_t *put_answers(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
 {
     if (r->answer_count == 0)
-        return;
-    json_key(&w->json, "answers");
-    json_open(&w->json, '[');
+        return at;
+    at = put(at, ",\"answers\":[");
     for (uint8_t i = 0; i < r->answer_count && (!w->tight || i < TIGHT_ANSWERS); i++)
-        write_address(w, NULL, &r->answers[i]);
-    json_close(&w->json, ']');
+        at = put(put_address(put(at, i == 0 ? "\"" : ",\""), &r->answers[i]), "\"");
+    return put(at, "]");
 }
 
-static void write_unmapped_end(struct leaf_writer *w, const struct record_flow *r)
+static inline uint8_t *put_step(uint8_t *at, const char *text, uint32_t value)
 {
-    struct json *j = &w->json;
+    return value == STEP_ABSENT ? at : put_count(at, text, value);
+}
+
+static uint8_t *put_unmapped_end(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
+{
     if (r->kind == RECORD_ATTEMPT)
-        return;
+        return at;
     if (r->kind == RECORD_OUTCOME)
-        json_key_text(j, "end", end_text(r->end));
-    json_key_u64(j, "target_generation", r->target_generation);
-    json_key_u64(j, "dials", r->dials);
-    json_key_u64(j, "dns_sent", r->dns_sent);
-    leaf_string(w, "dns_result", r->dns_result);
-    write_answers(w, r);
-    write_step(w, "head_ms", r->times.head_ms);
-    write_step(w, "wait_ms", r->times.durable_ms);
-    write_step(w, "resolve_ms", r->times.resolve_ms);
-    write_step(w, "dial_ms", r->times.dial_ms);
-    write_step(w, "hello_ms", r->times.hello_ms);
-    write_step(w, "relay_ms", r->times.relay_ms);
+        at = put_word(at, ",\"end\":\"", end_text(r->end));
+    at = put_count(at, ",\"target_generation\":", r->target_generation);
+    at = put_count(at, ",\"dials\":", r->dials);
+    at = put_count(at, ",\"dns_sent\":", r->dns_sent);
+    at = put_kept(w, at, ",\"dns_result\":\"", r->dns_result);
+    at = put_answers(w, at, r);
+    at = put_step(at, ",\"head_ms\":", r->times.head_ms);
+    at = put_step(at, ",\"wait_ms\":", r->times.durable_ms);
+    at = put_step(at, ",\"resolve_ms\":", r->times.resolve_ms);
+    at = put_step(at, ",\"dial_ms\":", r->times.dial_ms);
+    at = put_step(at, ",\"hello_ms\":", r->times.hello_ms);
+    at = put_step(at, ",\"relay_ms\":", r->times.relay_ms);
     if (r->has_hello)
-        json_key_bool(j, "ech", r->ech);
+        at = put(put(at, ",\"ech\":"), r->ech ? "true" : "false");
+    return at;
 }
 
-static void write_unmapped(struct leaf_writer *w, const struct record_flow *r)
+static uint8_t *put_unmapped(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
 {
-    struct json *j = &w->json;
-    leaf_unmapped_open(w);
-    json_key_text(j, "stage", stage_text(r->decision.stage));
-    leaf_string(w, "door", r->door);
-    leaf_string(w, "listener", r->listener);
+    at = put_word(at, ",\"stage\":\"", stage_text(r->decision.stage));
+    at = put_kept(w, at, ",\"door\":\"", r->door);
+    at = put_kept(w, at, ",\"listener\":\"", r->listener);
     if (r->has_peer_uid) {
-        json_key_u64(j, "peer_uid", r->peer_uid);
-        json_key_u64(j, "peer_pid", r->peer_pid);
+        at = put_count(at, ",\"peer_uid\":", r->peer_uid);
+        at = put_count(at, ",\"peer_pid\":", r->peer_pid);
     }
-    leaf_string(w, "work", r->work);
-    leaf_string(w, "raw_target", r->raw_target);
+    at = put_kept(w, at, ",\"work\":\"", r->work);
+    at = put_kept(w, at, ",\"raw_target\":\"", r->raw_target);
     if (r->raw_target_bytes != 0) {
-        json_key_u64(j, "raw_target_bytes", r->raw_target_bytes);
-        leaf_string(w, "raw_target_hash", r->raw_target_hash);
+        at = put_count(at, ",\"raw_target_bytes\":", r->raw_target_bytes);
+        at = put_kept(w, at, ",\"raw_target_hash\":\"", r->raw_target_hash);
     }
-    leaf_string(w, "q", r->query_names);
-    leaf_string(w, "group_version", r->group_version);
+    at = put_kept(w, at, ",\"q\":\"", r->query_names);
+    at = put_kept(w, at, ",\"group_version\":\"", r->group_version);
     if (r->decision.observed > REASON_NONE && r->decision.observed < REASON_COUNT)
-        json_key_text(j, "observed", reason_row(r->decision.observed)->name);
-    write_unmapped_end(w, r);
-    json_close(j, '}');
+        at = put_word(at, ",\"observed\":\"", reason_row(r->decision.observed)->name);
+    return put(put_unmapped_end(w, at, r), "}");
 }
 
-static void write_disposition(struct leaf_writer *w, const struct record_flow *r)
+/* time, class, category, activity and type */
+static uint8_t *put_class(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
 {
-    struct json *j = &w->json;
+    bool http = is_http(r), known = r->decision.reason > REASON_NONE && r->decision.reason < REASON_COUNT;
+    unsigned activity = http ? http_activity(r->method) : network_activity(r);
+    unsigned class_uid = http ? OCSF_HTTP_ACTIVITY : OCSF_NETWORK_ACTIVITY;
+    at = put_count(at, ",\"time\":", (uint64_t)w->sealed->wall_ms);
+    at = put_count(at, ",\"class_uid\":", class_uid);
+    at = put_count(at, ",\"category_uid\":", class_uid / 1000);
+    at = put_count(at, ",\"activity_id\":", activity);
+    at = put_count(at, ",\"type_uid\":", class_uid * 100 + activity);
+    at = put_count(at, ",\"severity_id\":", known ? reason_row(r->decision.reason)->severity : 3);
+    if (activity == OCSF_OTHER)
+        at = put_kept(w, at, ",\"activity_name\":\"", http ? r->method : span_text("other"));
+    return at;
+}
+
+static uint8_t *put_disposition(uint8_t *at, const struct record_flow *r)
+{
     bool allowed = r->decision.verdict == VERDICT_ALLOW;
     bool failed = !allowed || r->end == FLOW_END_FAILED || r->end == FLOW_END_REFUSED;
     bool known = r->decision.reason > REASON_NONE && r->decision.reason < REASON_COUNT;
-    json_key_u64(j, "disposition_id", allowed ? 1 : 2);
-    json_key_u64(j, "status_id", failed ? 2 : 1);
-    json_key_text(j, "status_code", known ? reason_row(r->decision.reason)->name : "none");
-    if (r->count != 0) {
-        json_key_u64(j, "count", r->count);
-        json_key_i64(j, "start_time", r->count_start_ms);
-        json_key_i64(j, "end_time", r->count_end_ms);
-    }
+    at = put_count(at, ",\"disposition_id\":", allowed ? 1 : 2);
+    at = put_count(at, ",\"status_id\":", failed ? 2 : 1);
+    at = put_word(at, ",\"status_code\":\"", known ? reason_row(r->decision.reason)->name : "none");
+    if (r->count == 0)
+        return at;
+    at = put_count(at, ",\"count\":", r->count);
+    at = put_count(at, ",\"start_time\":", (uint64_t)r->count_start_ms);
+    return put_count(at, ",\"end_time\":", (uint64_t)r->count_end_ms);
 }
 
-static void write_source(struct leaf_writer *w, const struct record_flow *r)
+static uint8_t *put_source(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
 {
-    struct json *j = &w->json;
-    json_key(j, "src_endpoint");
-    json_open(j, '{');
     if (r->peer.family != 0) {
-        write_address(w, "ip", &r->peer);
-        json_key_u64(j, "port", r->peer_port);
-    } else {
-        json_key_text(j, "name", r->has_peer_uid ? "unix" : "unknown"); /* an endpoint must name something */
+        at = put_address(put(at, ",\"src_endpoint\":{\"ip\":\""), &r->peer);
+        at = put_count(at, "\",\"port\":", r->peer_port);
+    } else { /* an endpoint must name something */
+        at = put_word(at, ",\"src_endpoint\":{\"name\":\"", r->has_peer_uid ? "unix" : "unknown");
     }
-    leaf_string(w, "uid", r->session);
-    leaf_string(w, "instance_uid", r->agent);
-    json_close(j, '}');
+    at = put_kept(w, at, ",\"uid\":\"", r->session);
+    at = put_kept(w, at, ",\"instance_uid\":\"", r->agent);
+    return put(at, "}");
 }
 
-static void write_destination(struct leaf_writer *w, const struct record_flow *r)
+static uint8_t *put_destination(uint8_t *at, const struct record_flow *r)
 {
-    struct json *j = &w->json;
-    if (r->target == NULL && r->dialled.family == 0)
-        return;
-    json_key(j, "dst_endpoint");
-    json_open(j, '{');
-    if (r->target != NULL && r->target->kind == TARGET_NAME)
-        json_key_span(j, "hostname", hostname_span(&r->target->name));
-    if (r->dialled.family != 0)
-        write_address(w, "ip", &r->dialled);
-    else if (r->target != NULL && r->target->kind == TARGET_ADDRESS)
-        write_address(w, "ip", &r->target->addr);
-    if (r->target != NULL)
-        json_key_u64(j, "port", r->target->port);
-    json_close(j, '}');
+    const struct target *target = r->target;
+    const struct ipaddr *addr = r->dialled.family != 0                             ? &r->dialled
+                                : target != NULL && target->kind == TARGET_ADDRESS ? &target->addr
+                                                                                   : NULL;
+    if (target == NULL && addr == NULL)
+        return at;
+    at = put(at, ",\"dst_endpoint\":{");
+    if (target != NULL && target->kind == TARGET_NAME)
+        at = put(put_string(at, "\"hostname\":\"", hostname_span(&target->name)), ",");
+    if (addr != NULL)
+        at = put(put_address(put(at, "\"ip\":\""), addr), "\",");
+    if (target != NULL)
+        return put(put_count(at, "\"port\":", target->port), "}");
+    at[-1] = '}'; /* there is an address, with a comma behind it */
+    return at;
 }
 
-static void write_http(struct leaf_writer *w, const struct record_flow *r)
+static uint8_t *put_url(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
 {
-    struct json *j = &w->json;
-    json_key(j, "http_request");
-    json_open(j, '{');
-    leaf_string(w, "http_method", r->method);
-    if (r->target != NULL || r->path.len != 0) {
-        json_key(j, "url");
-        json_open(j, '{');
-        leaf_string(w, "scheme", r->scheme);
-        if (r->target != NULL) {
-            char host[TARGET_TEXT_MAX];
-            size_t len = target_format_host(r->target, host);
-            json_key_span(j, "hostname", span_make(host, len));
-            json_key_u64(j, "port", r->target->port);
-        }
-        leaf_string(w, "path", r->path.len != 0 ? r->path : span_text("/"));
-        json_close(j, '}');
+    at = put(at, ",\"url\":{");
+    if (r->scheme.len != 0)
+        at = put(put_string(at, "\"scheme\":\"", leaf_kept(w, r->scheme)), ",");
+    if (r->target != NULL) {
+        char host[TARGET_TEXT_MAX];
+        size_t len = target_format_host(r->target, host);
+        at = put_string(at, "\"hostname\":\"", span_make(host, len));
+        at = put(put_count(at, ",\"port\":", r->target->port), ",");
     }
-    json_close(j, '}');
-    if (r->http_status != 0) {
-        json_key(j, "http_response");
-        json_open(j, '{');
-        json_key_u64(j, "code", r->http_status);
-        json_close(j, '}');
-    }
+    at = put_string(at, "\"path\":\"", leaf_kept(w, r->path.len != 0 ? r->path : span_text("/")));
+    return put(at, "}");
+}
+
+static uint8_t *put_http(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
+{
+    at = put_string(at, ",\"http_request\":{\"http_method\":\"", leaf_kept(w, r->method));
+    if (r->target != NULL || r->path.len != 0)
+        at = put_url(w, at, r);
+    at = put(at, "}");
+    return r->http_status == 0 ? at : put(put_count(at, ",\"http_response\":{\"code\":", r->http_status), "}");
 }
 
 static const char *tls_version_text(uint16_t version)
@@ -235,82 +270,45 @@ static const char *tls_version_text(uint16_t version)
     }
 }
 
-static void write_policy(struct leaf_writer *w, const struct record_flow *r)
+static uint8_t *put_policy(const struct leaf_writer *w, uint8_t *at, const struct record_flow *r)
 {
-    struct json *j = &w->json;
-    json_key(j, "firewall_rule");
-    json_open(j, '{');
-    leaf_string(w, "uid", r->rule_id.len != 0 ? r->rule_id : span_text("default"));
-    json_key_text(j, "name", rule_kind_text(r->decision.rule.kind));
-    leaf_string(w, "type", r->rule_type);
-    json_close(j, '}');
+    struct span rule = r->rule_id.len != 0 ? r->rule_id : span_text("default");
+    at = put_string(at, ",\"firewall_rule\":{\"uid\":\"", leaf_kept(w, rule));
+    at = put_word(at, ",\"name\":\"", rule_kind_text(r->decision.rule.kind));
+    at = put(put_kept(w, at, ",\"type\":\"", r->rule_type), "}");
     if (r->policy_id.len == 0)
-        return;
-    char text[24];
-    struct outbuf o = outbuf_make(text, sizeof text);
-    outbuf_u64(&o, r->decision.generation);
-    json_key(j, "policy");
-    json_open(j, '{');
-    json_key_span(j, "uid", r->policy_id); /* never cut: it names the policy's text */
-    json_key_span(j, "version", outbuf_written(&o));
-    json_close(j, '}');
+        return at;
+    at = put_string(at, ",\"policy\":{\"uid\":\"", r->policy_id); /* never cut: it names the policy's text */
+    return put(put_count(at, ",\"version\":\"", r->decision.generation), "\"}");
 }
 
-static void write_traffic(struct leaf_writer *w, const struct record_flow *r)
+static uint8_t *put_traffic(uint8_t *at, const struct record_flow *r)
 {
-    struct json *j = &w->json;
     if (r->kind == RECORD_ATTEMPT)
-        return;
-    json_key(j, "traffic");
-    json_open(j, '{');
-    json_key_u64(j, "bytes_out", r->bytes_up);
-    json_key_u64(j, "bytes_in", r->bytes_down);
-    json_close(j, '}');
-    json_key_u64(j, "duration", r->duration_ms);
+        return at;
+    at = put_count(at, ",\"traffic\":{\"bytes_out\":", r->bytes_up);
+    at = put_count(at, ",\"bytes_in\":", r->bytes_down);
+    return put_count(at, "},\"duration\":", r->duration_ms);
 }
 
-static void write_connection(struct leaf_writer *w, const struct record_flow *r)
-{
-    struct json *j = &w->json;
-    json_key(j, "connection_info");
-    json_open(j, '{');
-    json_key_u64(j, "direction_id", 2); /* outbound */
-    json_key_u64(j, "protocol_num", 6); /* TCP */
-    json_key(j, "uid");
-    outbuf_char(j->out, '"');
-    outbuf_hex(j->out, span_make(r->flow, FLOW_ID_BYTES));
-    outbuf_char(j->out, '"');
-    j->need_comma = true;
-    json_close(j, '}');
-}
-
-void leaf_write_flow(struct leaf_writer *w)
+uint8_t *leaf_write_flow(struct leaf_writer *w, uint8_t *at)
 {
     const struct record_flow *r = &w->sealed->flow;
-    struct json *j = &w->json;
-    bool http = is_http(r);
-    unsigned activity = http ? http_activity(r->method) : network_activity(r);
-    bool known = r->decision.reason > REASON_NONE && r->decision.reason < REASON_COUNT;
-    json_key_u64(j, "action_id", r->decision.verdict == VERDICT_ALLOW ? 1 : 2);
-    leaf_metadata(w, kind_code(r->kind), leaf_environment(w->sealed), r->flow);
-    write_unmapped(w, r);
-    leaf_class(w, http ? OCSF_HTTP_ACTIVITY : OCSF_NETWORK_ACTIVITY, activity,
-               known ? reason_row(r->decision.reason)->severity : 3);
-    if (activity == OCSF_OTHER)
-        leaf_string(w, "activity_name", http ? r->method : span_text("other"));
-    write_disposition(w, r);
-    write_source(w, r);
-    write_destination(w, r);
-    write_connection(w, r);
-    if (http)
-        write_http(w, r);
+    at = put(at, r->decision.verdict == VERDICT_ALLOW ? "\"action_id\":1," : "\"action_id\":2,");
+    at = leaf_open(w, at, kind_code(r->kind), leaf_environment(w->sealed), r->flow);
+    at = put_unmapped(w, at, r);
+    at = put_class(w, at, r);
+    at = put_disposition(at, r);
+    at = put_source(w, at, r);
+    at = put_destination(at, r);
+    at = put(at, ",\"connection_info\":{\"direction_id\":2,\"protocol_num\":6,\"uid\":\""); /* outbound, TCP */
+    at = put(leaf_flow_id(at, r->flow), "\"}");
+    if (is_http(r))
+        at = put_http(w, at, r);
     if (r->has_hello || r->sni.len > 0) {
-        json_key(j, "tls");
-        json_open(j, '{');
-        json_key_text(j, "version", tls_version_text(r->tls_version));
-        leaf_string(w, "sni", r->sni);
-        json_close(j, '}');
+        at = put_word(at, ",\"tls\":{\"version\":\"", tls_version_text(r->tls_version));
+        at = put(put_kept(w, at, ",\"sni\":\"", r->sni), "}");
     }
-    write_policy(w, r);
-    write_traffic(w, r);
+    at = put_policy(w, at, r);
+    return put_traffic(at, r);
 }

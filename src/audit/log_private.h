@@ -104,9 +104,10 @@ struct audit_log {
     struct tree tree;
     struct hashes *hashes;
     struct leaf_context leaf;
-    struct ledger ledger; /* its environments go on; its open flows are for the first entries, then for snapshots */
-    bool flows_unknown;   /* there was no memory for one of them: no more snapshots */
-    uint64_t rotated_at;  /* the last key_rotated entry and the key that it names; empty: none */
+    uint8_t escaped[7168]; /* the name of an environment as it stands in a leaf; longer than any that a ring can hold */
+    struct ledger ledger;  /* its environments go on; its open flows are for the first entries, then for snapshots */
+    bool flows_unknown;    /* there was no memory for one of them: no more snapshots */
+    uint64_t rotated_at;   /* the last key_rotated entry and the key that it names; empty: none */
     char rotated_to[NOTE_VKEY_MAX];
     uint64_t snapshot_every, snapshot_looked;
     bool snapshot_stands; /* the newest one's entry, at snapshot_size, is durable */

@@ -3,24 +3,22 @@
 
 #include "base/assert.h"
 
+/* RFC 6962 2.1 */
+#define LEAF_TAG 0
+#define NODE_TAG 1
+
 void tree_leaf_hash(struct digest *d, struct span entry, uint8_t out[static DIGEST_BYTES])
 {
-    static const uint8_t prefix = 0;
-    digest_begin(d);
-    digest_add(d, span_make(&prefix, 1));
-    digest_add(d, entry);
-    digest_end(d, out);
+    digest_tagged(d, LEAF_TAG, entry, out);
 }
 
 void tree_node_hash(struct digest *d, const uint8_t left[static DIGEST_BYTES], const uint8_t right[static DIGEST_BYTES],
                     uint8_t out[static DIGEST_BYTES])
 {
-    uint8_t node[1 + 2 * DIGEST_BYTES] = {1};
-    memcpy(node + 1, left, DIGEST_BYTES);
-    memcpy(node + 1 + DIGEST_BYTES, right, DIGEST_BYTES);
-    digest_begin(d);
-    digest_add(d, span_make(node, sizeof node));
-    digest_end(d, out);
+    uint8_t node[2 * DIGEST_BYTES];
+    memcpy(node, left, DIGEST_BYTES);
+    memcpy(node + DIGEST_BYTES, right, DIGEST_BYTES);
+    digest_tagged(d, NODE_TAG, span_make(node, sizeof node), out);
 }
 
 void tree_append(struct tree *t, const uint8_t leaf[static DIGEST_BYTES], tree_emit_fn *emit, void *arg)

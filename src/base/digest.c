@@ -11,9 +11,11 @@
 #include <openssl/params.h>
 #include <openssl/sha.h>
 
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 /* Fetching an algorithm costs as much as hashing a small record: it is done once. */
@@ -40,11 +42,14 @@ static void fetched(void)
  */
 struct digest {
     SHA256_CTX context;
+    uint8_t blocks[]; /* two, of what digest_new() made: for digest_tagged() */
 };
+
+#define BLOCKS_BYTES (2 * SHA256_CBLOCK)
 
 enum err digest_new(struct digest **out)
 {
-    struct digest *d = malloc(sizeof *d);
+    struct digest *d = malloc(sizeof *d + BLOCKS_BYTES);
     if (d == NULL)
         return ERR_NO_MEMORY;
     digest_begin(d);
@@ -70,6 +75,43 @@ void digest_add(struct digest *d, struct span bytes)
 void digest_end(struct digest *d, uint8_t out[static DIGEST_BYTES])
 {
     ASSERT(SHA256_Final(out, &d->context) == 1);
+}
+
+/* FIPS 180-4 5.1.1: a one bit, zeros, and the length in bits. `len` bytes are in `blocks`; gives how many blocks it has. */
+static size_t pad(uint8_t blocks[static BLOCKS_BYTES], size_t len, uint64_t message_bytes)
+{
+    size_t count = len + 9 <= SHA256_CBLOCK ? 1 : 2;
+    uint64_t bits = htobe64(message_bytes * 8);
+    blocks[len] = 0x80;
+    memset(blocks + len + 1, 0, count * SHA256_CBLOCK - len - 1 - sizeof bits);
+    memcpy(blocks + count * SHA256_CBLOCK - sizeof bits, &bits, sizeof bits);
+    return count;
+}
+
+/* OpenSSL's context never holds part of a block here: it gets whole ones, the padding among them, which saves its copies
+ * and the wiping of its buffer. A node of a tree (65 bytes) costs half of what it costs by digest_end(). */
+void digest_tagged(struct digest *d, uint8_t tag, struct span bytes, uint8_t out[static DIGEST_BYTES])
+{
+    uint8_t *blocks = d->blocks;
+    size_t in_first = SHA256_CBLOCK - 1, whole = 0, rest = bytes.len, at = 1;
+    digest_begin(d);
+    blocks[0] = tag;
+    if (bytes.len > BLOCKS_BYTES - 10) {
+        memcpy(blocks + 1, bytes.data, in_first);
+        digest_add(d, span_make(blocks, SHA256_CBLOCK));
+        whole = (bytes.len - in_first) / SHA256_CBLOCK * SHA256_CBLOCK;
+        digest_add(d, span_make(bytes.data + in_first, whole));
+        rest = bytes.len - in_first - whole;
+        at = 0;
+    }
+    if (rest > 0)
+        memcpy(blocks + at, bytes.data + bytes.len - rest, rest);
+    size_t count = pad(blocks, at + rest, 1 + (uint64_t)bytes.len);
+    digest_add(d, span_make(blocks, count * SHA256_CBLOCK));
+    for (size_t i = 0; i < DIGEST_BYTES / sizeof(uint32_t); i++) {
+        uint32_t word = htobe32(d->context.h[i]);
+        memcpy(out + i * sizeof word, &word, sizeof word);
+    }
 }
 
 void digest_once(struct span bytes, uint8_t out[static DIGEST_BYTES])

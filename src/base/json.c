@@ -109,24 +109,15 @@ static size_t put_special(struct outbuf *o, struct span s)
     return len;
 }
 
-/* Eight bytes that are all plain. What borrows and carries between the bytes spoil lies behind a byte that is not
- * plain, so a word is never called plain wrongly. */
-static bool word_is_plain(const uint8_t *data)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    uint64_t word;
-    memcpy(&word, data, sizeof word);
-    uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
-    uint64_t wrong = (word - ones * 0x20) | (word + ones) | word | (quote - ones) | (backslash - ones);
-    return (wrong & ones * 0x80) == 0;
-}
-
 /* How many bytes from the start are plain. */
 static size_t plain_run(struct span s)
 {
     size_t run = 0;
-    while (run + 8 <= s.len && word_is_plain(s.data + run))
-        run += 8;
+    for (uint64_t word; run + sizeof word <= s.len; run += sizeof word) {
+        memcpy(&word, s.data + run, sizeof word);
+        if (!json_word_is_plain(word))
+            break;
+    }
     while (run < s.len && is_plain(s.data[run]))
         run++;
     return run;
@@ -142,6 +133,11 @@ static void put_value(struct outbuf *o, struct span value, size_t plain)
             at += put_special(o, span_from(value, at));
         plain = plain_run(span_from(value, at));
     }
+}
+
+void json_escape(struct outbuf *out, struct span value)
+{
+    put_value(out, value, plain_run(value));
 }
 
 void json_span(struct json *j, struct span value)

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t boot[16];
     static struct leaf_context context;
-    static uint8_t packed[PACK_BYTES_MAX], leaf[RECORD_LEAF_MAX];
+    static uint8_t packed[PACK_BYTES_MAX], leaf[LEAF_ROOM];
     struct feed f = {.rest = span_make(data, size)};
     struct pack_stamp stamp = {.urgency = RECORD_LAZY, .wall_ms = 1790000000000, .mono_ns = 1};
     struct record_flow flow = {0};

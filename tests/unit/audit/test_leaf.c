@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 static struct leaf_context context;
-static uint8_t leaf[RECORD_LEAF_MAX];
+static uint8_t leaf[LEAF_ROOM];
 
 static struct span format(const struct sealed *sealed, uint64_t index, uint64_t env_seq)
 {

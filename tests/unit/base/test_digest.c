@@ -54,6 +54,28 @@ static void sha256(void **state)
     digest_free(d);
 }
 
+/* Every length around the borders of blocks, against the parts that it is made of. */
+static void a_tagged_one_is_that_of_its_bytes(void **state)
+{
+    (void)state;
+    uint8_t bytes[400], fast[DIGEST_BYTES], slow[DIGEST_BYTES];
+    struct digest *d = NULL;
+    assert_int_equal(digest_new(&d), ERR_NONE);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7 + 3);
+    for (size_t len = 0; len <= sizeof bytes; len++) {
+        uint8_t tag = (uint8_t)(len * 5);
+        digest_begin(d);
+        digest_add(d, span_make(&tag, 1));
+        digest_add(d, span_make(bytes, len));
+        digest_end(d, slow);
+        digest_add(d, span_text("left over"));
+        digest_tagged(d, tag, span_make(len == 0 ? NULL : bytes, len), fast);
+        assert_memory_equal(fast, slow, DIGEST_BYTES);
+    }
+    digest_free(d);
+}
+
 static void *in_a_thread(void *arg)
 {
     digest_once(span_text("abc"), arg);
@@ -166,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256),
+        cmocka_unit_test(a_tagged_one_is_that_of_its_bytes),
         cmocka_unit_test(each_thread_has_a_context),
         cmocka_unit_test(hmac_of_rfc_4231),
         cmocka_unit_test(ed25519_of_rfc_8032),

@@ -58,6 +58,7 @@ struct evidence_absence {
     uint64_t entries;                    /* out: of the environment, all of which were read */
     uint64_t entries_then;               /* out: of them in that time */
     uint64_t refused, contacts, unknown; /* out: flows to the host; unknown: allowed, with no end on record */
+    uint64_t lookups;                    /* out: questions for it that went to a name server */
     uint64_t first_contact;              /* out: index of its entry, with contacts or unknown */
 };
 /* A flow is a contact if it was allowed in the end or anything was dialled for it. ERR_NOT_FOUND: there is no entry of

@@ -2,7 +2,7 @@
 /*
  * record: what happened, as it is handed to the audit desk. A record is a plain struct of borrowed spans on the
  * sealing thread; sealing copies it as long as it is into the desk's ring (strings inline and length-capped), and the
- * writer turns that copy into one OCSF 1.8.0 JSON line, the leaf. Two shapes: flow records (attempt, outcome, traffic)
+ * writer turns that copy into one OCSF 1.8.0 JSON line, the leaf. Two shapes: flow records (attempt, outcome, traffic, lookup)
  * and log events (start, stop, policy, gate, ...). The fields of each leaf stand in audit/record_tbl.h, from which
  * docs/audit-format.md is made.
  */
@@ -20,6 +20,7 @@ enum record_kind {
     RECORD_ATTEMPT,
     RECORD_OUTCOME,
     RECORD_TRAFFIC,
+    RECORD_LOOKUP,
     RECORD_EVENT,
 };
 
@@ -35,6 +36,15 @@ enum flow_end {
 /* Milliseconds of the steps, 0xffffffff where a step did not happen. */
 struct flow_times {
     uint32_t head_ms, durable_ms, resolve_ms, dial_ms, hello_ms, relay_ms;
+};
+
+/* One question to a name server. The name is the record's target, the server what it dialled. */
+struct record_lookup {
+    uint32_t ttl_s;
+    uint16_t type; /* 1 A, 28 AAAA */
+    uint16_t server_port;
+    bool tcp;
+    uint8_t rcode; /* 0xff: no answer came */
 };
 
 struct record_flow {
@@ -78,7 +88,9 @@ struct record_flow {
     const struct ipaddr *answers;
     uint8_t answer_count;
     struct span dns_result;   /* sub-reason of dns_failed: "nxdomain", ... */
-    uint32_t dials, dns_sent; /* connect() calls and DNS queries that left for this flow */
+    uint32_t dials, dns_sent; /* connect() calls and DNS queries that left for this flow, or for this question */
+    bool dns_joined;          /* it waited for a question that had left for another flow */
+    struct record_lookup lookup;
     struct flow_times times;
     uint64_t target_generation; /* of the target stage; decision.generation is that of the final one */
     uint16_t http_status;       /* 0: none */

@@ -19,16 +19,42 @@ struct answers {
     enum dns_result result; /* DNS_OK if there is an address */
     uint8_t count;
     struct ipaddr addresses[ANSWERS_MAX];
+    bool joined;           /* another lookup's questions, which were under way, were waited for */
     uint32_t queries_sent; /* that left for this lookup; 0: all from the cache, or by the queries of another lookup */
 };
 
 struct resolver;
 struct lookup;
-typedef void lookup_fn(void *arg, const struct answers *answers);
 
 struct resolver_server {
     struct ipaddr addr;
     uint16_t port;
+};
+
+#define DNS_RCODE_NONE 0xffU /* nothing that answers the question has come */
+
+/* One question that was sent for a lookup, once nothing more will come of it. */
+struct lookup_question {
+    const struct hostname *name;
+    enum dns_type type;
+    const struct dns_addresses *answer;
+    uint32_t sent; /* messages that left: never 0 */
+    uint32_t took_ms;
+    struct resolver_server server; /* that answered, or that was asked last */
+    bool tcp;
+    uint8_t rcode; /* of the last answer, or DNS_RCODE_NONE */
+};
+
+/* Who looks up. */
+struct lookup_calls {
+    void (*answered)(void *arg, const struct answers *answers);
+    /*
+     * Both or neither. begins() is called inside resolver_lookup() before `count` questions leave for this lookup, and
+     * only then: what it gives goes with them, even when the lookup does not wait for them any more. NULL: nothing
+     * leaves. ended() is called once for each of them, with NULL for one of which nothing left.
+     */
+    void *(*begins)(void *arg, unsigned count);
+    void (*ended)(void *note, const struct lookup_question *question);
 };
 
 struct resolver_options {
@@ -45,16 +71,18 @@ MUST_CHECK enum err resolver_new(struct loop *loop, const struct resolver_option
 void resolver_free(struct resolver *resolver); /* NULL is allowed; no lookup may be under way */
 
 /*
- * ERR_NONE: *out is filled at once, from the cache. ERR_AGAIN: *out_lookup is under way and `fn` will be called once,
- * never from inside this call. ERR_TOO_BIG: pending_max reached. ERR_CLOSED: no server can be asked. The whole answer
+ * ERR_NONE: *out is filled at once, from the cache. ERR_AGAIN: *out_lookup is under way and answered() will be called
+ * once, never from inside this call. ERR_TOO_BIG: pending_max reached. ERR_CLOSED: no server can be asked. ERR_BUSY:
+ * begins() gave NULL. The whole answer
  * is given when both families are there, or second_family_ms after the first, or at timeout_ms (DNS_TIMEOUT if nothing
  * came). The first family is the first that has an address: one that has none lets the other one take its time. What
  * comes later goes to the cache only. Equal names under way share their queries.
  */
 MUST_CHECK enum err resolver_lookup(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms,
-                                    lookup_fn *fn, void *arg, struct answers *out, struct lookup **out_lookup);
-/* fn will not be called. */
-void resolver_cancel(struct lookup *lookup);
+                                    const struct lookup_calls *calls, void *arg, struct answers *out,
+                                    struct lookup **out_lookup);
+/* answered() will not be called. Gives the queries that left for it. */
+uint32_t resolver_cancel(struct lookup *lookup);
 
 /* Queries that left since the start. */
 uint64_t resolver_sent(const struct resolver *resolver);

@@ -17,9 +17,9 @@ struct tunnel_services {
     void (*run_later)(void *ctx, struct run_item *item);
     void (*bury)(void *ctx, void *object, grave_fn *free_object);
     /* As resolver_lookup() and resolver_cancel(). */
-    enum err (*lookup)(void *ctx, const struct hostname *name, uint32_t timeout_ms, lookup_fn *fn, void *arg,
-                       struct answers *out, struct lookup **out_lookup);
-    void (*lookup_cancel)(void *ctx, struct lookup *lookup);
+    enum err (*lookup)(void *ctx, const struct hostname *name, uint32_t timeout_ms, const struct lookup_calls *calls,
+                       void *arg, struct answers *out, struct lookup **out_lookup);
+    uint32_t (*lookup_cancel)(void *ctx, struct lookup *lookup);
     /* As dial_start() and dial_cancel(). */
     enum err (*dial)(void *ctx, const struct admitted *admitted, uint32_t timeout_ms, dial_fn *fn, void *arg,
                      struct dial **out);

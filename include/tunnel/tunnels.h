@@ -110,7 +110,7 @@ struct tunnels_options {
 
 struct tunnels;
 MUST_CHECK enum err tunnels_new(const struct tunnels_options *options, struct tunnels **out);
-/* Every tunnel must have ended. NULL is allowed. */
+/* Every tunnel must have ended, and every question that left for one: the resolver goes first. NULL is allowed. */
 void tunnels_free(struct tunnels *tunnels);
 
 /* Takes over a client's port and begins. The port's descriptor is counted against the process here. */

@@ -45,8 +45,12 @@ static enum err take_flow(struct absence *s, uint64_t index, struct span leaf, c
             s->a->refused++;
         return ERR_NONE;
     }
-    if (facts->kind != LEAF_ATTEMPT || !query_matches(s->host, leaf))
+    bool attempt = facts->kind == LEAF_ATTEMPT, lookup = facts->kind == LEAF_LOOKUP;
+    if ((!attempt && !lookup) || !query_matches(s->host, leaf))
         return ERR_NONE;
+    s->a->lookups += lookup;
+    if (lookup)
+        return ERR_NONE; /* it went to a name server */
     if (facts->allowed)
         return flows_put(&s->open, facts->flow, index, 0);
     s->a->refused++;
@@ -93,7 +97,7 @@ enum err evidence_absence(struct evidence *e, struct evidence_absence *a)
         return ERR_NOT_FOUND;
     s.tenant_len = o.len - 2; /* without its quotes */
     memmove(s.tenant, s.tenant + 1, s.tenant_len);
-    a->entries = a->entries_then = a->refused = a->contacts = a->unknown = a->first_contact = 0;
+    a->entries = a->entries_then = a->refused = a->lookups = a->contacts = a->unknown = a->first_contact = 0;
     enum err err = query_matcher(&filter, &s.host);
     if (err == ERR_NONE)
         err = evidence_each(e, look, &s);

@@ -125,6 +125,13 @@ static size_t room_for(const struct sealed *sealed)
     return FIXED_MAX + LEAF_ESCAPED_MAX * bytes;
 }
 
+static uint8_t *write_kind(struct leaf_writer *w, uint8_t *at)
+{
+    if (w->sealed->is_event)
+        return leaf_write_event(w, at);
+    return w->sealed->flow.kind == RECORD_LOOKUP ? leaf_write_lookup(w, at) : leaf_write_flow(w, at);
+}
+
 size_t leaf_format(struct leaf_context *ctx, const struct sealed *sealed, struct leaf_place place, uint8_t *out)
 {
     struct leaf_writer w = {.ctx = ctx, .sealed = sealed, .place = place};
@@ -132,7 +139,7 @@ size_t leaf_format(struct leaf_context *ctx, const struct sealed *sealed, struct
     for (unsigned attempt = 0; attempt < 2; attempt++) {
         w.tight = attempt == 1;
         out[0] = '{';
-        uint8_t *end = sealed->is_event ? leaf_write_event(&w, out + 1) : leaf_write_flow(&w, out + 1);
+        uint8_t *end = write_kind(&w, out + 1);
         if (end != NULL && end - out < RECORD_LEAF_MAX) {
             *end = '}';
             return (size_t)(end - out) + 1;

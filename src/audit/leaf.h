@@ -44,7 +44,7 @@ struct span leaf_environment(const struct sealed *sealed);
 
 /* ---- reading ---- */
 
-enum leaf_kind { LEAF_ATTEMPT, LEAF_OUTCOME, LEAF_TRAFFIC, LEAF_EVENT };
+enum leaf_kind { LEAF_ATTEMPT, LEAF_OUTCOME, LEAF_TRAFFIC, LEAF_LOOKUP, LEAF_EVENT };
 
 struct leaf_facts {
     enum leaf_kind kind;
@@ -66,7 +66,7 @@ struct span leaf_text(struct span json, const char *key);
 /* The number under "key"; 0 if there is none. */
 uint64_t leaf_number(struct span json, const char *key);
 
-/* ---- shared by leaf.c and leaf_flow.c, leaf_event.c ---- */
+/* ---- shared by leaf.c and leaf_flow.c, leaf_lookup.c, leaf_event.c ---- */
 
 struct leaf_writer {
     struct leaf_context *ctx;
@@ -75,9 +75,10 @@ struct leaf_writer {
     bool tight; /* the first try was too long: every string is cut short */
 };
 
-/* Everything between the outer braces. Begin at `at` and give where they end; the event's gives NULL when that is behind
- * RECORD_LEAF_MAX. */
+/* Everything between the outer braces. Begin at `at` and give where they end; lookup and event give NULL when that is
+ * behind RECORD_LEAF_MAX. */
 uint8_t *leaf_write_flow(struct leaf_writer *w, uint8_t *at);
+uint8_t *leaf_write_lookup(struct leaf_writer *w, uint8_t *at);
 uint8_t *leaf_write_event(struct leaf_writer *w, uint8_t *at);
 /* "metadata":{...},"unmapped":{ and what stands first there; the caller adds its own and closes it. */
 uint8_t *leaf_open(struct leaf_writer *w, uint8_t *at, const char *code, struct span environment, const uint8_t *flow);

@@ -131,6 +131,8 @@ static uint8_t *put_unmapped_end(const struct leaf_writer *w, uint8_t *at, const
     at = put_count(at, ",\"target_generation\":", r->target_generation);
     at = put_count(at, ",\"dials\":", r->dials);
     at = put_count(at, ",\"dns_sent\":", r->dns_sent);
+    if (r->dns_joined)
+        at = put(at, ",\"dns_joined\":true");
     at = put_kept(w, at, ",\"dns_result\":\"", r->dns_result);
     at = put_answers(w, at, r);
     at = put_step(at, ",\"head_ms\":", r->times.head_ms);

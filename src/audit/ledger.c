@@ -61,9 +61,9 @@ static enum ledger_finding flow_entry(struct ledger *l, uint64_t index, const st
         l->outcomes++;
         if (!flows_take(&l->open, facts->flow) && !l->partial)
             return LEDGER_NO_ATTEMPT;
-    } else if (!flows_has(&l->open, facts->flow) && !l->partial) {
+    } else if (facts->kind == LEAF_TRAFFIC && !flows_has(&l->open, facts->flow) && !l->partial) {
         return LEDGER_NO_ATTEMPT;
-    }
+    } /* a lookup may be answered after the end of the attempt that asked */
     return LEDGER_FINE;
 }
 

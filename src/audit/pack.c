@@ -19,10 +19,11 @@ struct packed_flow {
     struct flow_times times;
     uint32_t peer_uid, peer_pid, count, dials, dns_sent, raw_target_bytes;
     uint16_t peer_port, http_status, tls_version, target_port;
+    struct record_lookup lookup;
     struct ipaddr peer, dialled;
     uint8_t flow[FLOW_ID_BYTES];
     uint8_t kind, end, target_kind, answer_count;
-    bool http, has_peer_uid, raw_target_truncated, has_hello, ech;
+    bool http, has_peer_uid, raw_target_truncated, has_hello, ech, dns_joined;
 };
 
 struct packed_event {
@@ -107,6 +108,8 @@ static void put_flow_fixed(struct packer *p, const struct record_flow *r, uint8_
         .count = r->count,
         .dials = r->dials,
         .dns_sent = r->dns_sent,
+        .dns_joined = r->dns_joined,
+        .lookup = r->lookup,
         .raw_target_bytes = r->raw_target_bytes,
         .peer_port = r->peer_port,
         .http_status = r->http_status,
@@ -236,6 +239,8 @@ static void unpack_flow(struct unpacker *u, struct sealed *out)
         .answer_count = fixed.answer_count,
         .dials = fixed.dials,
         .dns_sent = fixed.dns_sent,
+        .dns_joined = fixed.dns_joined,
+        .lookup = fixed.lookup,
         .raw_target_bytes = fixed.raw_target_bytes,
         .times = fixed.times,
         .target_generation = fixed.target_generation,

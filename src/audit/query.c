@@ -85,10 +85,10 @@ static bool host_matches(const struct audit_query *q, struct span leaf)
 {
     if (q->host.len == 0)
         return true;
-    struct span to = object(leaf, "\"dst_endpoint\":{");
+    struct span to = object(leaf, "\"dst_endpoint\":{"), asked = object(leaf, "\"query\":{");
     if (!q->below)
-        return has(to, &q->host) || has(to, &q->address);
-    struct span name = leaf_text(to, "hostname");
+        return has(to, &q->host) || has(to, &q->address) || has(asked, &q->host);
+    struct span name = leaf_text(asked.len > 0 ? asked : to, "hostname");
     size_t want = q->host.len - 2; /* without its quotes */
     return name.len > want && memcmp(name.data + name.len - want, q->host.text + 1, want) == 0;
 }

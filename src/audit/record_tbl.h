@@ -35,7 +35,8 @@
 #define RECORD_CODE_TABLE(X)      \
     X(RECORD_ATTEMPT, "attempt")  \
     X(RECORD_OUTCOME, "outcome")  \
-    X(RECORD_TRAFFIC, "traffic")
+    X(RECORD_TRAFFIC, "traffic")  \
+    X(RECORD_LOOKUP, "lookup")
 
 /* OCSF 1.8.0, class 4002, activity_id by method; others are 99 with the method as activity_name. */
 #define HTTP_ACTIVITY_TABLE(X) \

@@ -106,32 +106,31 @@ static uint64_t leaf_count(struct span unmapped, const char *mark)
 
 void counter_entry(struct verify *v, const struct leaf_facts *facts)
 {
-    if (facts->kind != LEAF_OUTCOME)
-        return;
-    v->report->dials += leaf_count(facts->unmapped, ",\"dials\":");
-    v->report->dns_sent += leaf_count(facts->unmapped, ",\"dns_sent\":");
+    if (facts->kind == LEAF_OUTCOME)
+        v->report->dials += leaf_count(facts->unmapped, ",\"dials\":");
+    if (facts->kind == LEAF_LOOKUP)
+        v->report->dns_sent += leaf_count(facts->unmapped, ",\"dns_sent\":");
 }
 
-static void add_up(struct verify *v, const char *what, uint64_t recorded, uint64_t counted)
+static void add_up(struct verify *v, const char *what, const char *records, uint64_t recorded, uint64_t counted)
 {
     struct verify_report *r = v->report;
     unsigned long long have = recorded, kernel = counted;
     uint64_t unknown = v->ledger.open.count + v->ledger.lost;
     if (recorded == counted)
-        verify_proven(r, "%s: the outcomes hold %llu, and the kernel counted as many", what, have);
+        verify_proven(r, "%s: the %s hold %llu, and the kernel counted as many", what, records, have);
     else if (recorded > counted)
         verify_finding(r, VERIFY_INCOMPLETE,
-                       "%s: the outcomes hold %llu, the kernel counted %llu: the counter does not cover the whole log",
-                       what, have, kernel);
+                       "%s: the %s hold %llu, the kernel counted %llu: the counter does not cover the whole log", what,
+                       records, have, kernel);
     else if (unknown > 0)
         verify_unproven(r,
                         "that nothing left unrecorded: %s: %llu on record, %llu counted, and %llu flows without an "
                         "outcome may account for the rest",
                         what, have, kernel, (unsigned long long)unknown);
     else
-        verify_finding(r, VERIFY_INCOMPLETE,
-                       "%s: the kernel counted %llu, the outcomes hold %llu: %llu left unrecorded", what, kernel, have,
-                       kernel - have);
+        verify_finding(r, VERIFY_INCOMPLETE, "%s: the kernel counted %llu, the %s hold %llu: %llu left unrecorded",
+                       what, kernel, records, have, kernel - have);
 }
 
 void counter_end(struct verify *v)
@@ -141,6 +140,6 @@ void counter_end(struct verify *v)
         verify_unproven(v->report, "agreement with a counter of the kernel's: none was given (--counter)");
         return;
     }
-    add_up(v, "connections", v->report->dials, c->connects);
-    add_up(v, "DNS queries", v->report->dns_sent, c->dns_queries);
+    add_up(v, "connections", "outcomes", v->report->dials, c->connects);
+    add_up(v, "DNS queries", "lookup records", v->report->dns_sent, c->dns_queries);
 }

@@ -68,6 +68,7 @@ static void print_json(const struct evidence_absence *q, const struct evidence *
     json_object_set_new(o, "contacts", json_integer((json_int_t)q->contacts));
     json_object_set_new(o, "unknown", json_integer((json_int_t)q->unknown));
     json_object_set_new(o, "refused", json_integer((json_int_t)q->refused));
+    json_object_set_new(o, "lookups", json_integer((json_int_t)q->lookups));
     if (!is_absent(q))
         json_object_set_new(o, "first_contact", json_integer((json_int_t)q->first_contact));
     json_object_set_new(o, "not_proven", json_string(not_proven));
@@ -89,6 +90,8 @@ static void print_text(const struct evidence_absence *q, const struct evidence *
            (unsigned long long)q->entries_then);
     printf("flows to the host: %llu contacts, %llu without an end on record, %llu refused\n",
            (unsigned long long)q->contacts, (unsigned long long)q->unknown, (unsigned long long)q->refused);
+    if (q->lookups > 0)
+        printf("its name was asked of name servers in %llu questions\n", (unsigned long long)q->lookups);
     if (!is_absent(q))
         printf("the first is entry %llu\n", (unsigned long long)q->first_contact);
     printf("not proven: %s\nthey are entries of the tree with this signed head, of key %s:\n\n", not_proven,

@@ -48,7 +48,12 @@ static void put_time(json_t *record)
 
 static void put_target(json_t *record, json_t *unmapped)
 {
-    json_t *to = json_object_get(record, "dst_endpoint");
+    json_t *to = json_object_get(record, "dst_endpoint"), *query = json_object_get(record, "query");
+    if (query != NULL) {
+        put_word(text_of(query, "hostname"));
+        put_word(text_of(query, "type"));
+        return;
+    }
     const char *host = text_of(to, "hostname");
     if (strcmp(host, "-") == 0)
         host = text_of(to, "ip");
@@ -67,7 +72,8 @@ static void put_flow(json_t *record, json_t *metadata, json_t *unmapped)
     put_word(text_of(metadata, "event_code"));
     put_word(text_of(unmapped, "door"));
     put_target(record, unmapped);
-    put_word(text_of(record, "status_code"));
+    put_word(json_object_get(record, "query") != NULL ? text_of(unmapped, "dns_result")
+                                                      : text_of(record, "status_code"));
     put_word(text_of(json_object_get(record, "firewall_rule"), "uid"));
     put_word(text_of(metadata, "tenant_uid"));
     if (traffic != NULL)

@@ -60,6 +60,8 @@ static void read_record(json_t *record, bool first, struct logged *out)
 static bool is_about(json_t *record, const char *id)
 {
     char own[ID_DIGITS + 1];
+    if (strcmp(record_text(json_object_get(record, "metadata"), "event_code"), "lookup") == 0)
+        return false; /* nothing was decided */
     return read_id(record_text(json_object_get(record, "metadata"), "correlation_uid"), own) && strcmp(own, id) == 0;
 }
 

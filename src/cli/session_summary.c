@@ -128,6 +128,8 @@ static void note_flow(struct scan *s, json_t *record)
     const char *code = text_at(record, "metadata", "event_code");
     bool allowed = json_integer_value(json_object_get(record, "action_id")) == 1;
     bool outcome = strcmp(code, "outcome") == 0;
+    if (strcmp(code, "lookup") == 0)
+        return;
     json_t *host = entry(s->hosts, host_of(record), &s->hosts_left_out);
     if (strcmp(code, "attempt") == 0)
         note_attempt(s, host, record, allowed);

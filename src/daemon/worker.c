@@ -230,10 +230,10 @@ void worker_stop(struct worker *worker)
     }
     sessions_worker_stop(worker);
     free(worker->doorways);
+    resolver_free(worker->resolver); /* what is still asked has its record */
     if (worker->tunnels != NULL)
         totals_keep(worker->daemon->totals, tunnels_counters(worker->tunnels));
     tunnels_free(worker->tunnels);
-    resolver_free(worker->resolver);
     relay_pool_free(worker->pool);
 }
 

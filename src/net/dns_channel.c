@@ -27,6 +27,7 @@ struct dns_socket {
     struct dns_channel *channel; /* NULL: free */
     int fd;
     int type;
+    struct resolver_server server;
     short watched;
     struct event event;
 };
@@ -165,15 +166,37 @@ static int hook_close(ares_socket_t fd, void *data)
     return close(fd);
 }
 
+static void server_of(const struct sockaddr *sa, struct resolver_server *out)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    *out = (struct resolver_server){0};
+    if (sa->sa_family == AF_INET) {
+        memcpy(&v4, sa, sizeof(v4));
+        out->addr.family = 4;
+        memcpy(out->addr.bytes, &v4.sin_addr, 4);
+        out->port = ntohs(v4.sin_port);
+    } else if (sa->sa_family == AF_INET6) {
+        memcpy(&v6, sa, sizeof(v6));
+        out->addr.family = 6;
+        memcpy(out->addr.bytes, &v6.sin6_addr, 16);
+        out->port = ntohs(v6.sin6_port);
+    }
+}
+
 /* A connected UDP socket takes nothing from anybody but the server: the kernel compares address and port. */
 static int hook_connect(ares_socket_t fd, const struct sockaddr *sa, ares_socklen_t len, void *data)
 {
-    (void)data;
+    struct dns_socket *s = socket_of(data, fd);
+
+    ASSERT(s != NULL);
+    server_of(sa, &s->server);
     return connect(fd, sa, len);
 }
 
 /* True if the datagram answers a query that is under way here. */
-static bool is_expected(const struct dns_channel *channel, struct span reply)
+static bool is_expected(const struct dns_channel *channel, const struct dns_socket *s, struct span reply)
 {
     struct dns_query *query = reply.len < 12 ? NULL : query_of_id(channel, be16(reply.data));
 
@@ -182,6 +205,9 @@ static bool is_expected(const struct dns_channel *channel, struct span reply)
     }
     unsigned rcode = reply.data[3] & 0x0fU;
 
+    query->rcode = (uint8_t)rcode;
+    query->server = s->server;
+    query->tcp = false;
     /* c-ares asks the next server after some of these, and does not tell them when it gives up. */
     if (rcode == 2) {
         query->refused_as = DNS_SERVFAIL;
@@ -195,7 +221,9 @@ static ares_ssize_t hook_receive(ares_socket_t fd, void *buf, size_t len, int fl
                                  ares_socklen_t *from_len, void *data)
 {
     struct dns_channel *channel = data;
+    const struct dns_socket *s = socket_of(channel, fd);
 
+    ASSERT(s != NULL);
     if (from == NULL) {
         return recv(fd, buf, len, flags);
     }
@@ -206,7 +234,7 @@ static ares_ssize_t hook_receive(ares_socket_t fd, void *buf, size_t len, int fl
         if (n < 0) {
             return n;
         }
-        if (n > 0 && is_expected(channel, span_make(buf, (size_t)n))) {
+        if (n > 0 && is_expected(channel, s, span_make(buf, (size_t)n))) {
             *from_len = room;
             return n;
         }
@@ -217,12 +245,12 @@ static ares_ssize_t hook_receive(ares_socket_t fd, void *buf, size_t len, int fl
 }
 
 /* Counts a message whose first byte has left. */
-static void count_sent(struct dns_channel *channel, const struct iovec *part, int type)
+static void count_sent(struct dns_channel *channel, const struct iovec *part, const struct dns_socket *s)
 {
     const unsigned char *bytes = part->iov_base;
     size_t len = part->iov_len;
 
-    if (type == SOCK_STREAM) {
+    if (s->type == SOCK_STREAM) {
         /* The length stands before the message. What is left of one that was sent in parts has counted already. */
         if (len < 2 || be16(bytes) != len - 2) {
             return;
@@ -234,6 +262,8 @@ static void count_sent(struct dns_channel *channel, const struct iovec *part, in
     channel->sent++;
     if (query != NULL) {
         query->sent++;
+        query->server = s->server;
+        query->tcp = s->type == SOCK_STREAM;
     }
 }
 
@@ -256,7 +286,7 @@ static ares_ssize_t hook_send(ares_socket_t fd, const struct iovec *parts, int c
     size_t left = n > 0 ? (size_t)n : 0;
 
     for (int i = 0; i < count && left > 0; i++) {
-        count_sent(data, &parts[i], s->type);
+        count_sent(data, &parts[i], s);
         left -= left < parts[i].iov_len ? left : parts[i].iov_len;
     }
     return n;
@@ -387,6 +417,7 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *bytes,
 
     (void)timeouts;
     if (status == ARES_SUCCESS && dnsmsg_echoes(span_make(query->message, query->len), reply)) {
+        query->rcode = reply.data[3] & 0x0fU;
         dnsmsg_answer(reply, &query->name, query->type, &query->answer);
     } else if (status == ARES_SUCCESS) {
         query->answer = (struct dns_addresses){.result = DNS_MALFORMED}; /* over TCP, where nothing can be dropped */
@@ -419,6 +450,7 @@ static void compose(struct dns_channel *channel, struct dns_query *query)
 void dns_channel_send(struct dns_channel *channel, struct dns_query *query)
 {
     compose(channel, query);
+    query->rcode = DNS_RCODE_NONE;
     query->channel = channel;
     query_link(&channel->pending, query);
     channel->asked++;

@@ -25,8 +25,11 @@ struct dns_query {
     struct dns_channel *channel;    /* NULL: not under way */
     struct hostname name;
     enum dns_type type;
-    enum dns_result refused_as; /* what a server said that was not taken for an answer; DNS_OK: nothing */
-    uint32_t sent;              /* messages that left */
+    enum dns_result refused_as;    /* what a server said that was not taken for an answer; DNS_OK: nothing */
+    uint32_t sent;                 /* messages that left */
+    struct resolver_server server; /* that the last of them went to, or that has answered */
+    bool tcp;
+    uint8_t rcode; /* DNS_RCODE_NONE: no answer came */
     uint16_t id;
     uint16_t len;
     uint8_t message[DNSMSG_QUERY_MAX];

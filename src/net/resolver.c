@@ -32,6 +32,9 @@ struct flight {
     struct dns_query query; /* first: the asker gives it back */
     struct flight *next;    /* of the same bucket */
     struct slot *waiting;
+    void (*ended)(void *note, const struct lookup_question *question);
+    void *note; /* of the lookup that it began for */
+    uint64_t from_ms;
 };
 
 /* One family of a lookup. */
@@ -46,11 +49,12 @@ struct slot {
 struct lookup {
     struct resolver *resolver;
     struct lookup *next, **link; /* in resolver->complete */
-    lookup_fn *fn;
+    const struct lookup_calls *calls;
     void *arg;
     struct timer deadline;
     struct timer second; /* the second family has waited long enough */
     uint32_t sent;
+    bool joined;
     struct slot slots[FAMILIES];
 };
 
@@ -119,8 +123,8 @@ static void complete_link(struct resolver *resolver, struct lookup *lookup)
 
 static void lookup_end(struct lookup *lookup)
 {
-    ASSERT(lookup->fn != NULL);
-    lookup->fn = NULL;
+    ASSERT(lookup->calls != NULL);
+    lookup->calls = NULL;
     timer_cancel(&lookup->deadline);
     timer_cancel(&lookup->second);
     complete_unlink(lookup);
@@ -131,16 +135,27 @@ static void lookup_end(struct lookup *lookup)
     pool_give(&lookup->resolver->lookups, lookup);
 }
 
+static uint32_t lookup_sent(const struct lookup *lookup)
+{
+    uint32_t sent = lookup->sent;
+
+    for (size_t f = 0; f < FAMILIES; f++) {
+        const struct slot *slot = &lookup->slots[f];
+
+        sent += slot->flight != NULL && slot->asked ? slot->flight->query.sent : 0;
+    }
+    return sent;
+}
+
 static void lookup_answers(const struct lookup *lookup, struct answers *out)
 {
     const struct dns_addresses *families[FAMILIES];
 
-    *out = (struct answers){.queries_sent = lookup->sent};
+    *out = (struct answers){.joined = lookup->joined, .queries_sent = lookup_sent(lookup)};
     for (size_t f = 0; f < FAMILIES; f++) {
         const struct slot *slot = &lookup->slots[f];
 
         families[f] = slot->flight == NULL ? &slot->answer : NULL;
-        out->queries_sent += slot->flight != NULL && slot->asked ? slot->flight->query.sent : 0;
     }
     answers_merge(families, out);
 }
@@ -148,12 +163,12 @@ static void lookup_answers(const struct lookup *lookup, struct answers *out)
 static void lookup_report(struct lookup *lookup)
 {
     struct answers answers;
-    lookup_fn *fn = lookup->fn;
+    const struct lookup_calls *calls = lookup->calls;
     void *arg = lookup->arg;
 
     lookup_answers(lookup, &answers);
     lookup_end(lookup);
-    fn(arg, &answers);
+    calls->answered(arg, &answers);
 }
 
 static void lookup_due(struct timer *timer)
@@ -207,6 +222,7 @@ static struct flight *flight_start(struct resolver *resolver, struct flight **li
     }
     flight->query.name = *name;
     flight->query.type = type;
+    flight->from_ms = loop_now_ms(resolver->loop);
     *link = flight;
     dns_ask(resolver->asker, &flight->query);
     return flight;
@@ -231,6 +247,25 @@ static void flight_land(struct resolver *resolver, struct flight *flight)
     }
 }
 
+static void flight_report(struct resolver *resolver, const struct flight *flight)
+{
+    const struct dns_query *query = &flight->query;
+    const struct lookup_question question = {
+        .name = &query->name,
+        .type = query->type,
+        .answer = &query->answer,
+        .sent = query->sent,
+        .took_ms = (uint32_t)(loop_now_ms(resolver->loop) - flight->from_ms),
+        .server = query->server,
+        .tcp = query->tcp,
+        .rcode = query->rcode,
+    };
+
+    if (flight->ended != NULL) {
+        flight->ended(flight->note, query->sent > 0 ? &question : NULL);
+    }
+}
+
 static void flight_answered(void *arg, struct dns_query *query)
 {
     struct resolver *resolver = arg;
@@ -240,6 +275,7 @@ static void flight_answered(void *arg, struct dns_query *query)
     ASSERT(*link == flight);
     *link = flight->next;
     dns_cache_store(resolver->cache, &query->name, query->type, &query->answer, loop_now_ms(resolver->loop));
+    flight_report(resolver, flight);
     flight_land(resolver, flight);
     pool_give(&resolver->flights, flight);
     while (resolver->complete != NULL) {
@@ -249,10 +285,11 @@ static void flight_answered(void *arg, struct dns_query *query)
 
 /* Looking up. */
 
-static enum err lookup_ask(struct lookup *lookup, const struct hostname *name,
-                           const struct dns_addresses *const found[static FAMILIES])
+/* Takes what is cached or under way; gives how many questions have to be asked. */
+static unsigned lookup_find(struct lookup *lookup, const struct hostname *name,
+                            const struct dns_addresses *const found[static FAMILIES])
 {
-    struct resolver *resolver = lookup->resolver;
+    unsigned missing = 0;
 
     for (size_t f = 0; f < FAMILIES; f++) {
         struct slot *slot = &lookup->slots[f];
@@ -262,23 +299,65 @@ static enum err lookup_ask(struct lookup *lookup, const struct hostname *name,
             slot->answer = *found[f];
             continue;
         }
-        struct flight **link = flight_find(resolver, name, family_type[f]);
-        struct flight *flight = *link;
+        struct flight *flight = *flight_find(lookup->resolver, name, family_type[f]);
 
-        if (flight == NULL) {
-            flight = flight_start(resolver, link, name, family_type[f]);
-            slot->asked = true;
+        slot->asked = flight == NULL;
+        missing += slot->asked;
+        if (flight != NULL) {
+            slot_link(slot, flight);
+            lookup->joined = true;
         }
-        if (flight == NULL) {
-            return ERR_NO_MEMORY;
-        }
-        slot_link(slot, flight);
     }
-    return ERR_NONE;
+    return missing;
+}
+
+/* What was begun and cannot be asked ends at once. */
+static enum err lookup_ask(struct lookup *lookup, const struct hostname *name, void *note)
+{
+    struct resolver *resolver = lookup->resolver;
+    enum err err = ERR_NONE;
+
+    for (size_t f = 0; f < FAMILIES; f++) {
+        struct slot *slot = &lookup->slots[f];
+
+        if (!slot->asked) {
+            continue;
+        }
+        struct flight **link = flight_find(resolver, name, family_type[f]);
+        struct flight *flight = err == ERR_NONE ? flight_start(resolver, link, name, family_type[f]) : NULL;
+
+        if (flight != NULL) {
+            flight->note = note;
+            flight->ended = lookup->calls->ended;
+            slot_link(slot, flight);
+            continue;
+        }
+        err = ERR_NO_MEMORY;
+        if (lookup->calls->ended != NULL) {
+            lookup->calls->ended(note, NULL);
+        }
+    }
+    return err;
+}
+
+static enum err lookup_begin(struct lookup *lookup, const struct hostname *name,
+                             const struct dns_addresses *const found[static FAMILIES])
+{
+    unsigned missing = lookup_find(lookup, name, found);
+    void *note = NULL;
+
+    if (missing > 0 && lookup->calls->begins != NULL) {
+        note = lookup->calls->begins(lookup->arg, missing);
+        if (note == NULL) {
+            return ERR_BUSY;
+        }
+    }
+    return lookup_ask(lookup, name, note);
 }
 
 static enum err lookup_start(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms,
-                             const struct dns_addresses *const found[static FAMILIES], struct lookup **out)
+                             const struct dns_addresses *const found[static FAMILIES], const struct lookup_calls *calls,
+                             void *arg, struct lookup **out)
 {
     struct lookup *lookup = pool_take(&resolver->lookups);
 
@@ -286,9 +365,11 @@ static enum err lookup_start(struct resolver *resolver, const struct hostname *n
         return ERR_NO_MEMORY;
     }
     lookup->resolver = resolver;
+    lookup->calls = calls;
+    lookup->arg = arg;
     timer_init(&lookup->deadline, lookup_due);
     timer_init(&lookup->second, second_due);
-    enum err err = lookup_ask(lookup, name, found);
+    enum err err = lookup_begin(lookup, name, found);
 
     if (err != ERR_NONE) {
         slot_unlink(&lookup->slots[0]);
@@ -302,8 +383,8 @@ static enum err lookup_start(struct resolver *resolver, const struct hostname *n
     return ERR_NONE;
 }
 
-enum err resolver_lookup(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms, lookup_fn *fn,
-                         void *arg, struct answers *out, struct lookup **out_lookup)
+enum err resolver_lookup(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms,
+                         const struct lookup_calls *calls, void *arg, struct answers *out, struct lookup **out_lookup)
 {
     const struct dns_addresses *found[FAMILIES];
     struct lookup *lookup = NULL;
@@ -313,6 +394,7 @@ enum err resolver_lookup(struct resolver *resolver, const struct hostname *name,
     }
     if (found[0] != NULL && found[1] != NULL) {
         out->queries_sent = 0;
+        out->joined = false;
         answers_merge(found, out);
         return ERR_NONE;
     }
@@ -324,20 +406,21 @@ enum err resolver_lookup(struct resolver *resolver, const struct hostname *name,
         resolver->flights.taken + FAMILIES > (size_t)resolver->options.pending_max * FAMILIES) {
         return ERR_TOO_BIG;
     }
-    enum err err = lookup_start(resolver, name, timeout_ms, found, &lookup);
+    enum err err = lookup_start(resolver, name, timeout_ms, found, calls, arg, &lookup);
 
     if (err != ERR_NONE) {
         return err;
     }
-    lookup->fn = fn;
-    lookup->arg = arg;
     *out_lookup = lookup;
     return ERR_AGAIN;
 }
 
-void resolver_cancel(struct lookup *lookup)
+uint32_t resolver_cancel(struct lookup *lookup)
 {
+    uint32_t sent = lookup_sent(lookup);
+
     lookup_end(lookup);
+    return sent;
 }
 
 /* The resolver. */

@@ -10,6 +10,7 @@
  *   ceiling.c      byte ceilings of a session
  *   step_http.c    exchange: one plain HTTP request and its answer
  *   http_pump.c    the two directions of an exchange
+ *   lookup.c       the questions that leave for a name, and the room for their records
  *   step_refuse.c  refuse · answer · linger
  *   record.c       what the audit desk is told
  */
@@ -88,6 +89,7 @@ struct setup {
     struct dial *dial;
     struct dialled dialled;
     bool has_answers, has_dialled;
+    bool lookup_share_full; /* there was no room for its records because its environment holds enough */
     struct admitted admitted;
     char raw_target[REDACT_TARGET_MAX];
     uint16_t raw_target_len;
@@ -139,6 +141,7 @@ struct tunnel {
     struct flow_times times;
     uint8_t flow[FLOW_ID_BYTES];
     uint32_t dials, dns_sent;
+    bool dns_joined; /* it waited for questions that had left for another attempt */
     enum step step;
     enum recorded recorded;
     enum waiting_for waiting_for;
@@ -181,6 +184,8 @@ struct tunnels {
     struct tunnel *free_tunnels;
     struct setup *free_setups; /* linked through their first bytes */
     struct buffer *free_buffers[2];
+    struct lookup_note *free_notes;
+    size_t free_note_count, noted; /* noted: that questions are under way for */
     uint32_t pooled[4];
     struct redactor redactor;
     const struct redact_key *redact_key; /* that the redactor has */
@@ -203,6 +208,8 @@ struct tunnels {
     void *on_empty_arg;
     struct tunnel_counters counters;
 };
+
+#define CREDIT_WAIT_MS 1000u /* for room in the desk */
 
 #define COUNT(home, name, n) atomic_fetch_add_explicit(&(home)->counters.name, (n), memory_order_relaxed)
 #define LIMIT_HIT(home, row) atomic_fetch_add_explicit(&(home)->counters.limits[row], 1, memory_order_relaxed)
@@ -329,7 +336,19 @@ void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample);
 /* Tells a drain that nothing is left. */
 void tunnels_note_empty(struct tunnels *home);
 
+/* ---- lookup.c ---- */
+extern const struct lookup_calls tunnel_lookup_calls; /* of a tunnel */
+void lookup_notes_free(struct tunnels *home);
+
 /* ---- record.c ---- */
+/* For whom a question left. */
+struct lookup_asker {
+    const uint8_t *flow;
+    const struct tunnel_client *from;
+    struct span environment, session, work, agent;
+};
+/* On credit for one record. */
+void record_lookup(struct tunnels *home, const struct lookup_asker *asker, const struct lookup_question *question);
 void record_attempt(struct tunnel *t, const struct decision *decision);
 void record_outcome(struct tunnel *t);
 /* Seals a traffic record on credit of its own if one is due. False: one is due and there is no room for it now. */

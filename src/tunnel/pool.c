@@ -85,6 +85,7 @@ void setup_put(struct tunnels *home, struct setup *s)
 
 void pools_free(struct tunnels *home)
 {
+    lookup_notes_free(home);
     for (unsigned class = 0; class < 2; class ++)
         while (home->free_buffers[class] != NULL) {
             struct buffer *buffer = home->free_buffers[class];

@@ -101,6 +101,7 @@ void record_outcome(struct tunnel *t)
     record.dialled = t->dialled;
     record.dials = t->dials;
     record.dns_sent = t->dns_sent;
+    record.dns_joined = t->dns_joined;
     record.times = t->times;
     record.target_generation = t->target_decision.generation;
     record.http_status = t->status;
@@ -161,6 +162,43 @@ bool record_traffic_due(struct tunnel *t)
     }
     t->traffic_ms = now_ms;
     return true;
+}
+
+void record_lookup(struct tunnels *home, const struct lookup_asker *asker, const struct lookup_question *question)
+{
+    const struct dns_addresses *answer = question->answer;
+    bool answered = answer->result == DNS_OK || answer->result == DNS_NODATA || answer->result == DNS_NXDOMAIN;
+    const struct target name = {.kind = TARGET_NAME, .name = *question->name};
+    struct record_flow record = {
+        .kind = RECORD_LOOKUP,
+        .peer = asker->from->peer,
+        .peer_port = asker->from->peer_port,
+        .has_peer_uid = asker->from->has_uid,
+        .peer_uid = asker->from->uid,
+        .peer_pid = asker->from->pid,
+        .environment = asker->environment,
+        .session = asker->session,
+        .work = asker->work,
+        .agent = asker->agent,
+        .target = &name,
+        .decision = {.verdict = VERDICT_ALLOW,
+                     .reason = answered ? REASON_ALLOWED : REASON_DNS,
+                     .stage = STAGE_RESOLVE},
+        .end = answered ? FLOW_END_CLOSED : FLOW_END_FAILED,
+        .duration_ms = question->took_ms,
+        .dialled = question->server.addr,
+        .answers = answer->addresses,
+        .answer_count = answer->result == DNS_OK ? answer->count : 0,
+        .dns_result = span_text(dns_result_text(answer->result)),
+        .dns_sent = question->sent,
+        .lookup = { .type = (uint16_t)question->type,
+                     .server_port = question->server.port,
+                     .tcp = question->tcp,
+                     .rcode = question->rcode,
+                     .ttl_s = answer->ttl_s},
+    };
+    memcpy(record.flow, asker->flow, sizeof record.flow);
+    desk_seal_flow(home->o.desk, &record, RECORD_LAZY);
 }
 
 bool record_excess(struct tunnels *home, const struct excess_watch *watch)

@@ -19,17 +19,17 @@ static void net_bury(void *ctx, void *object, grave_fn *free_object)
     loop_bury(net->loop, object, free_object);
 }
 
-static enum err net_lookup(void *ctx, const struct hostname *name, uint32_t timeout_ms, lookup_fn *fn, void *arg,
-                           struct answers *out, struct lookup **out_lookup)
+static enum err net_lookup(void *ctx, const struct hostname *name, uint32_t timeout_ms,
+                           const struct lookup_calls *calls, void *arg, struct answers *out, struct lookup **out_lookup)
 {
     struct tunnel_net *net = ctx;
-    return resolver_lookup(net->resolver, name, timeout_ms, fn, arg, out, out_lookup);
+    return resolver_lookup(net->resolver, name, timeout_ms, calls, arg, out, out_lookup);
 }
 
-static void net_lookup_cancel(void *ctx, struct lookup *lookup)
+static uint32_t net_lookup_cancel(void *ctx, struct lookup *lookup)
 {
     (void)ctx;
-    resolver_cancel(lookup);
+    return resolver_cancel(lookup);
 }
 
 static enum err net_dial(void *ctx, const struct admitted *admitted, uint32_t timeout_ms, dial_fn *fn, void *arg,

@@ -50,13 +50,34 @@ static enum go wait_outside(struct tunnel *t)
     return client_left(t) ? tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true) : GO_WAIT;
 }
 
-static void on_answers(void *arg, const struct answers *answers)
+/* Without room for the records of its questions a lookup waits, as long as an attempt waits for its own. */
+static enum go lookup_waits(struct tunnel *t)
 {
-    struct tunnel *t = arg;
-    t->setup->lookup = NULL;
-    t->setup->answers = *answers;
-    t->setup->has_answers = true;
-    tunnel_run(t);
+    bool waits = t->waiting_for == WAITING_CREDIT;
+    if (t->setup->lookup_share_full) {
+        LIMIT_HIT(t->home, LIMIT_share);
+        tunnel_wait_done(t);
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_RESOLVE);
+    }
+    if (desk_gate_closed(t->home->o.desk) || (waits && t->timed_out)) {
+        tunnel_wait_done(t);
+        desk_count_refused(t->home->o.desk);
+        return tunnel_refuse(t, REASON_AUDIT, STAGE_RESOLVE);
+    }
+    if (!waits) {
+        tunnel_wait_for(t, WAITING_CREDIT);
+        timer_set(t->home->o.services.wheel, &t->timer, tunnel_now(t) + CREDIT_WAIT_MS);
+    }
+    return wait_outside(t);
+}
+
+static void lookup_waited(struct tunnel *t)
+{
+    if (t->waiting_for != WAITING_CREDIT)
+        return;
+    tunnel_wait_done(t);
+    timer_cancel(&t->timer);
+    t->timed_out = false;
 }
 
 /* Starts the lookup; true when *go says what to do at once. */
@@ -65,7 +86,12 @@ static bool start_lookup(struct tunnel *t, enum go *go)
     struct setup *s = t->setup;
     const struct tunnel_services *services = &t->home->o.services;
     enum err err = services->lookup(services->ctx, &t->target.name, (uint32_t)tunnel_limits(t)->resolve_timeout,
-                                    on_answers, t, &s->answers, &s->lookup);
+                                    &tunnel_lookup_calls, t, &s->answers, &s->lookup);
+    if (err == ERR_BUSY) {
+        *go = lookup_waits(t);
+        return true;
+    }
+    lookup_waited(t);
     if (err == ERR_NONE) {
         s->has_answers = true;
         return false;
@@ -94,7 +120,7 @@ enum go step_resolve(struct tunnel *t)
     if (!s->has_answers)
         return wait_outside(t);
     t->dns_sent += s->answers.queries_sent;
-    COUNT(t->home, dns_sent, s->answers.queries_sent);
+    t->dns_joined = s->answers.joined;
     t->times.resolve_ms = tunnel_lap(t);
     if (s->answers.result == DNS_TIMEOUT)
         LIMIT_HIT(t->home, LIMIT_resolve_timeout);

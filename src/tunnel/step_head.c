@@ -6,8 +6,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
-#define HELD_MAX       256u /* connections of one environment that are held for being above the rate */
-#define CREDIT_WAIT_MS 1000u
+#define HELD_MAX 256u /* connections of one environment that are held for being above the rate */
 
 static void flow_id(struct tunnels *home, uint8_t out[static FLOW_ID_BYTES])
 {

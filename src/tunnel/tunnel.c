@@ -182,7 +182,7 @@ void tunnel_cancel_pending(struct tunnel *t)
     struct setup *s = t->setup;
     const struct tunnel_services *services = &t->home->o.services;
     if (s->lookup != NULL)
-        services->lookup_cancel(services->ctx, s->lookup);
+        t->dns_sent += services->lookup_cancel(services->ctx, s->lookup);
     s->lookup = NULL;
     if (s->dial != NULL)
         t->dials += services->dial_cancel(services->ctx, s->dial);
@@ -358,6 +358,7 @@ void tunnel_renew(struct tunnel *t)
     t->http_up = t->http_down = t->traffic_recorded = 0;
     t->metered_up = t->metered_down = 0;
     t->dials = t->dns_sent = 0;
+    t->dns_joined = false;
     t->status = 0;
     t->end = FLOW_END_NONE;
     t->times = (struct flow_times){UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX};

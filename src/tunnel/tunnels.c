@@ -217,7 +217,7 @@ void tunnels_free(struct tunnels *home)
 {
     if (home == NULL)
         return;
-    ASSERT(home->open == 0);
+    ASSERT(home->open == 0 && home->noted == 0);
     while (home->watches != NULL) {
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): watch_end() takes it off the list. */
         home->watches->until_wall_ms = clock_wall_ns() / 1000000;

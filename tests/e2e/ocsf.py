@@ -22,7 +22,7 @@ REQUIRED = ("activity_id", "category_uid", "class_uid", "metadata", "severity_id
 ENDPOINT_KEYS = {"ip", "hostname", "name", "uid", "instance_uid", "mac", "svc_name", "interface_uid", "interface_name",
                  "domain"}
 UUID = re.compile(r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
-UNSIGNED = ("count", "duration", "start_time", "end_time", "time")
+UNSIGNED = ("count", "duration", "start_time", "end_time", "time", "query_time")
 
 
 def problems(record):
@@ -34,6 +34,8 @@ def problems(record):
         out += network(record)
     if record["class_uid"] == 4002 and not ("http_request" in record or "http_response" in record):
         out.append("http_request or http_response is missing")
+    if record["class_uid"] == 4003:
+        out += dns(record)
     if record["class_uid"] == 1008 and not any(k in record for k in ("log_name", "log_file", "log_provider", "message")):
         out.append("an event log activity names no log")
     if record["class_uid"] == 3004 and not isinstance(record.get("entity"), dict):
@@ -88,6 +90,30 @@ def network(record):
     if not ("src_endpoint" in record or "dst_endpoint" in record):
         return ["src_endpoint or dst_endpoint is missing"]
     return []
+
+
+RCODES = ("NoError", "FormError", "ServError", "NXDomain", "NotImp", "Refused", "YXDomain", "YXRRSet", "NXRRSet",
+          "NotAuth", "NotZone", "DSOTYPENI")
+
+
+def dns(record):
+    """The question, with what dns_query and dns_answer require, and the answer's code with its caption."""
+    query = record.get("query", {})
+    out = [f"query.{key} is missing" for key in ("hostname", "class", "type") if not query.get(key)]
+    for answer in record.get("answers", []):
+        out += [f"answers.{key} is missing" for key in ("rdata", "class", "type") if not answer.get(key)]
+        if answer.get("type") in ("A", "AAAA") and not is_address(answer.get("rdata")):
+            out.append(f"answers.rdata {answer.get('rdata')!r}")
+        if not (isinstance(answer.get("ttl"), int) and answer["ttl"] >= 0):
+            out.append(f"answers.ttl {answer.get('ttl')!r}")
+    rcode = record.get("rcode_id")
+    if rcode is not None and rcode != OTHER and record.get("rcode") != dict(enumerate(RCODES)).get(rcode):
+        out.append(f"rcode {record.get('rcode')!r} is not the caption of {rcode}")
+    if rcode == OTHER and not record.get("rcode"):
+        out.append("rcode_id 99 without rcode")
+    if "query_time" in record and record["query_time"] > record["time"]:
+        out.append("query_time is behind time")
+    return out
 
 
 def objects(record):

@@ -64,12 +64,14 @@ def test_query(log):
     assert len(denied) == 300
     assert log.lines("query", "--json", "--reason", "host_not_allowed") == denied
     assert [r["dst_endpoint"]["hostname"] for r in log.lines("query", "--json", "--host", "D7.test")] == ["d7.test"]
-    assert log.run("query", "--count", "--host", "*.test").strip() == "304"
+    asked = [r for r in log.records if r["metadata"]["event_code"] == "lookup"]
+    assert {r["query"]["hostname"] for r in asked} == {"a.test"}
+    assert log.run("query", "--count", "--host", "*.test").strip() == str(304 + len(asked))
     assert log.run("query", "--count", "--host", "*.a.test").strip() == "0"
     ruled = [r for r in log.records if r.get("firewall_rule", {}).get("uid") == "egress.hosts[0]"]
     assert len(ruled) >= 3  # two attempts, and the hello that was refused
     assert log.lines("query", "--json", "--rule", "egress.hosts[0]") == ruled
-    assert log.run("query", "--count", "--env", "env-a").strip() == "305"  # with the policy
+    assert log.run("query", "--count", "--env", "env-a").strip() == str(305 + len(asked))  # with the policy
     assert log.run("query", "--count", "--env", "env").strip() == "0"
     assert log.run("query", "--count", "--since", "1h").strip() == str(len(log.records))
     assert log.run("query", "--count", "--until", "1h").strip() == "0"
@@ -77,15 +79,24 @@ def test_query(log):
     log.run("query", "--verdict", "perhaps", expect=64)
 
 
+def flows_and_lookups(records):
+    kinds = [[], []]
+    for record in records:
+        kinds[record["metadata"]["event_code"] == "lookup"].append(record)
+    return kinds
+
+
 def test_the_verdict_is_the_final_one(log):
     """One flow was allowed by name and refused by its hello: none of its records is "allow"."""
     refused = [r["metadata"]["correlation_uid"] for r in log.records
                if r["metadata"]["event_code"] == "outcome" and r["action_id"] == 2]
     assert len(refused) == 1
-    allowed = log.lines("query", "--json", "--verdict", "allow")
+    allowed, looked_up = flows_and_lookups(log.lines("query", "--json", "--verdict", "allow"))
+    assert looked_up and refused[0] not in {r["metadata"]["correlation_uid"] for r in looked_up}
     assert [r["metadata"]["event_code"] for r in allowed] == ["attempt", "outcome"]
     assert refused[0] not in [r["metadata"]["correlation_uid"] for r in allowed]
-    denied = log.lines("query", "--json", "--verdict", "deny")
+    denied, looked_up = flows_and_lookups(log.lines("query", "--json", "--verdict", "deny"))
+    assert {r["metadata"]["correlation_uid"] for r in looked_up} == set(refused)
     assert len(denied) == 302
     assert sum(r["metadata"]["correlation_uid"] == refused[0] for r in denied) == 2
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lab.h"
+#include "lab_private.h"
 
 #include "base/assert.h"
 
@@ -171,7 +171,7 @@ void lab_turn(struct lab *lab)
 }
 
 /* Sentence 1 and 4: something leaves for a name only if a durable, allowed record says so. */
-static struct lab_attempt *permit_for(struct lab *lab, struct span host, bool for_dial)
+struct lab_attempt *lab_permit_for(struct lab *lab, struct span host, bool for_dial)
 {
     for (size_t i = lab->attempt_count; i > 0; i--) {
         struct lab_attempt *a = &lab->attempts[i - 1];
@@ -179,39 +179,6 @@ static struct lab_attempt *permit_for(struct lab *lab, struct span host, bool fo
             return a;
     }
     return NULL;
-}
-
-static enum err fake_lookup(void *ctx, const struct hostname *name, uint32_t timeout_ms, lookup_fn *fn, void *arg,
-                            struct answers *out, struct lookup **out_lookup)
-{
-    struct lab *lab = ctx;
-    ASSERT(timeout_ms > 0);
-    struct lab_attempt *permit = permit_for(lab, hostname_span(name), false);
-    ASSERT(permit != NULL);
-    permit->lookups++;
-    lab->queries++;
-    if (lab->dns_at_once) {
-        *out = (struct answers){.result = DNS_OK, .count = (uint8_t)lab->dns_addr_count};
-        memcpy(out->addresses, lab->dns_addr, sizeof lab->dns_addr);
-        return ERR_NONE;
-    }
-    for (size_t i = 0; i < LAB_CLIENTS_MAX; i++) {
-        struct lab_lookup *l = &lab->lookups[i];
-        if (l->in_use)
-            continue;
-        *l = (struct lab_lookup){.in_use = true, .name = *name, .fn = fn, .arg = arg};
-        *out_lookup = (struct lookup *)(void *)l;
-        return ERR_AGAIN;
-    }
-    return ERR_TOO_BIG;
-}
-
-static void fake_lookup_cancel(void *ctx, struct lookup *lookup)
-{
-    (void)ctx;
-    struct lab_lookup *l = (struct lab_lookup *)(void *)lookup;
-    ASSERT(l->in_use);
-    l->in_use = false;
 }
 
 /* Sentence 3: what is dialled is among the addresses of the fake DNS, and none of the forbidden ones. */
@@ -246,25 +213,6 @@ static uint32_t fake_dial_cancel(void *ctx, struct dial *dial)
     return 1;
 }
 
-bool lab_answer(struct lab *lab, size_t index, enum dns_result result)
-{
-    for (size_t i = 0; i < LAB_CLIENTS_MAX; i++) {
-        struct lab_lookup *l = &lab->lookups[i];
-        if (!l->in_use || index-- > 0)
-            continue;
-        struct answers answers = {.result = result, .queries_sent = 2};
-        if (result == DNS_OK) {
-            answers.count = (uint8_t)lab->dns_addr_count;
-            memcpy(answers.addresses, lab->dns_addr, sizeof lab->dns_addr);
-        }
-        l->in_use = false;
-        l->fn(l->arg, &answers);
-        lab_turn(lab);
-        return true;
-    }
-    return false;
-}
-
 struct lab_port *lab_connect(struct lab *lab, size_t index)
 {
     for (size_t i = 0; i < LAB_CLIENTS_MAX; i++) {
@@ -296,14 +244,6 @@ bool lab_refuse_connect(struct lab *lab, size_t index, int error)
         return true;
     }
     return false;
-}
-
-size_t lab_lookups_pending(const struct lab *lab)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < LAB_CLIENTS_MAX; i++)
-        n += lab->lookups[i].in_use;
-    return n;
 }
 
 size_t lab_dials_pending(const struct lab *lab)
@@ -388,6 +328,8 @@ void lab_commit(struct lab *lab)
             note_attempt(lab, &sealed.flow);
         else if (sealed.flow.kind == RECORD_TRAFFIC)
             note_traffic(lab, &sealed.flow);
+        else if (sealed.flow.kind == RECORD_LOOKUP)
+            lab_note_lookup(lab, &sealed.flow);
         else
             note_outcome(lab, &sealed.flow);
     }
@@ -415,6 +357,7 @@ const struct lab_attempt *lab_last(const struct lab *lab)
 void lab_advance(struct lab *lab, uint64_t ms)
 {
     lab->now_ms += ms;
+    lab_end_orphans(lab);
     wheel_advance(lab->wheel, lab->now_ms);
     lab_turn(lab);
 }
@@ -503,8 +446,8 @@ struct lab *lab_new_traffic(const char *yaml, uint64_t traffic_ms, uint64_t traf
                      .now_ms = fake_now,
                      .run_later = fake_run_later,
                      .bury = fake_bury,
-                     .lookup = fake_lookup,
-                     .lookup_cancel = fake_lookup_cancel,
+                     .lookup = lab_lookup,
+                     .lookup_cancel = lab_lookup_cancel,
                      .dial = fake_dial,
                      .dial_cancel = fake_dial_cancel},
         .hooks = {.ctx = lab, .limits = fake_limits, .identify = fake_identify},
@@ -541,8 +484,10 @@ void lab_free(struct lab *lab)
 {
     tunnels_cut(lab->tunnels, REASON_DRAINED);
     lab_turn(lab);
+    lab_end_orphans(lab);
     desk_set_gate(lab->desk, false);
     lab_commit(lab);
+    ASSERT(lab->questions == lab->questions_recorded);
     /* Sentence 4, at the end: nothing is left without its outcome, and every budget is back. */
     for (size_t i = 0; i < lab->attempt_count; i++)
         ASSERT(lab->attempts[i].allowed == lab->attempts[i].outcome);

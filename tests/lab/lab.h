@@ -41,6 +41,7 @@ struct lab_attempt {
     unsigned traffic; /* records of bytes that moved, and what the last of them said */
     uint64_t traffic_up, traffic_down;
     unsigned lookups, dials; /* that the outside saw for it */
+    unsigned questions;      /* that are on record for it */
 };
 
 struct lab_dial {
@@ -53,8 +54,10 @@ struct lab_dial {
 
 struct lab_lookup {
     bool in_use;
+    bool orphan; /* nobody waits for it any more, and it has not ended */
     struct hostname name;
-    lookup_fn *fn;
+    const struct lookup_calls *calls;
+    void *note;
     void *arg;
 };
 
@@ -80,11 +83,12 @@ struct lab {
     struct ipaddr dns_addr[2];
     size_t dns_addr_count;
     struct lab_port ports[LAB_CLIENTS_MAX * 2];
-    struct lab_lookup lookups[LAB_CLIENTS_MAX];
+    struct lab_lookup lookups[LAB_CLIENTS_MAX * 2];
     struct lab_dial dials[LAB_CLIENTS_MAX];
     struct lab_attempt attempts[4096]; /* durable ones */
     size_t attempt_count;
     uint64_t queries, connects, warnings;
+    uint64_t questions, questions_recorded; /* two a lookup that was no cache's */
     bool emptied;
 };
 

@@ -9,6 +9,7 @@ from .segments import Odd, Segments
 from .wait import wait_for
 
 FLOW_CLASSES = (4001, 4002)
+DNS_CLASS = 4003
 
 
 def dig(record, *path):
@@ -29,7 +30,7 @@ def facts(record):
         "class_uid": record.get("class_uid"),
         "stage": dig(record, "unmapped", "stage"),
         "raw_target": dig(record, "unmapped", "raw_target"),
-        "host": dig(record, "dst_endpoint", "hostname"),
+        "host": dig(record, "dst_endpoint", "hostname") or dig(record, "query", "hostname"),
         "address": dig(record, "dst_endpoint", "ip"),
         "port": dig(record, "dst_endpoint", "port"),
         "peer": dig(record, "src_endpoint", "ip"),
@@ -151,11 +152,17 @@ class Audit:
         self._look()
         out = []
         for record, have in zip(self._records, self._facts):
-            if record.get("class_uid") in FLOW_CLASSES:
+            if record.get("class_uid") in (*FLOW_CLASSES, DNS_CLASS):
                 continue
             if (name is None or name in json.dumps(record)) and has(have, match):
                 out.append(record)
         return out
+
+    def lookups(self, **match):
+        """Questions that left for a name server; `host` is the name that was asked for."""
+        self._look()
+        return [record for record, have in zip(self._records, self._facts)
+                if record.get("class_uid") == DNS_CLASS and has(have, match)]
 
     # ---- asserting ----
 

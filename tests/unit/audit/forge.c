@@ -94,10 +94,11 @@ static void put_flow(struct forge *g, char letter, const char *flow)
              kind == 'd' || kind == 'r' || kind == 'x' ? 2 : 1,
              kind == 'a' || kind == 'd' ? "attempt"
              : kind == 't'              ? "traffic"
+             : kind == 'l'              ? "lookup"
                                         : "outcome",
              (unsigned long long)g->tree.size, other ? "env-b" : "env-a", flow[0] - '0', g->host,
              (unsigned long long)g->time_ms, (unsigned long long)++g->env_seq[other], kind == 'o' || kind == 'x',
-             kind == 'o' ? 2 : 0);
+             kind == 'o' || kind == 'l' ? 2 : 0);
     put_leaf(g, text);
 }
 
@@ -192,7 +193,7 @@ static void put_mark(struct forge *g, const char *word)
         g->time_ms = number;
     else if (word[0] == '@')
         snprintf(g->host, sizeof g->host, "%s", word + 1);
-    else if (has_number && strchr("adorxtADORXT", word[0]) != NULL)
+    else if (has_number && strchr("adorxtlADORXTL", word[0]) != NULL)
         put_flow(g, word[0], word + 1);
     else
         fail_msg("%s is no word of a script", word);

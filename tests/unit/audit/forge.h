@@ -7,7 +7,7 @@
  *   a1 d1          attempt of flow 1: allowed, denied  junk      an entry of no form of this log
  *   o1 r1 x1       outcome: allowed, refused without   lost1     an open_flows entry that names flow 1
  *                  a dial, refused after one           lie       an env_manifest that is wrong
- *   t1             traffic                             handover  a key_rotated entry
+ *   t1  l1         traffic, lookup                     handover  a key_rotated entry
  *   gap            one number of the environment is    blob      an event that names a blob that is not there
  *                  left out                            strange   log_started of another log.json
  *   |  !           ends a batch; ends it and signs     other     ends the batch and signs another tree of its size

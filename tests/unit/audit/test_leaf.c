@@ -146,6 +146,57 @@ static void outcomes_and_denials(void **state)
     json_decref(root);
 }
 
+static void a_lookup(void **state)
+{
+    (void)state;
+    struct target target = sample_target("files.test");
+    struct record_flow r = sample_flow(RECORD_LOOKUP, 5, "env-a", &target);
+    const struct ipaddr answers[] = {
+        {.family = 4, .bytes = {192, 0, 2, 7}},
+        {.family = 4, .bytes = {192, 0, 2, 8}},
+    };
+    r.decision.stage = STAGE_RESOLVE;
+    r.answers = answers;
+    r.answer_count = 2;
+    r.dns_sent = 3;
+    r.dns_result = span_text("ok");
+    r.duration_ms = 23;
+    r.dialled = (struct ipaddr){
+        .family = 4, .bytes = {192, 0, 2, 53}
+    };
+    r.lookup = (struct record_lookup){.ttl_s = 60, .type = 1, .server_port = 53};
+    struct sealed s = sealed_flow(r);
+    struct span text = format(&s, 9, 4);
+    struct leaf_facts facts;
+    assert_true(leaf_scan(text, &facts));
+    assert_int_equal(facts.kind, LEAF_LOOKUP);
+    assert_int_equal(facts.env_seq, 4);
+    json_t *root = parse(text);
+    assert_int_equal(number_at(root, "type_uid", NULL), 400301);
+    assert_string_equal(text_at(root, "query", "hostname"), "files.test");
+    assert_string_equal(text_at(root, "query", "type"), "A");
+    assert_string_equal(text_at(root, "dst_endpoint", "ip"), "192.0.2.53");
+    assert_int_equal(number_at(root, "dst_endpoint", "port"), 53);
+    assert_int_equal(number_at(root, "connection_info", "protocol_num"), 17);
+    assert_string_equal(text_at(root, "rcode", NULL), "NoError");
+    assert_int_equal(number_at(root, "query_time", NULL), 1790000000100);
+    assert_int_equal(json_array_size(json_object_get(root, "answers")), 2);
+    assert_string_equal(text_at(json_array_get(json_object_get(root, "answers"), 1), "rdata", NULL), "192.0.2.8");
+    assert_int_equal(number_at(root, "unmapped", "dns_sent"), 3);
+    json_decref(root);
+    s.flow.lookup = (struct record_lookup){.type = 28, .server_port = 53, .tcp = true, .rcode = 13};
+    root = parse(format(&s, 9, 4));
+    assert_string_equal(text_at(root, "query", "type"), "AAAA");
+    assert_int_equal(number_at(root, "connection_info", "protocol_num"), 6);
+    assert_int_equal(number_at(root, "rcode_id", NULL), 99);
+    assert_string_equal(text_at(root, "rcode", NULL), "13");
+    json_decref(root);
+    s.flow.lookup.rcode = 0xff;
+    root = parse(format(&s, 9, 4));
+    assert_null(json_object_get(root, "rcode_id"));
+    json_decref(root);
+}
+
 static void an_http_request(void **state)
 {
     (void)state;
@@ -325,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_allowed_attempt),
         cmocka_unit_test(outcomes_and_denials),
+        cmocka_unit_test(a_lookup),
         cmocka_unit_test(an_http_request),
         cmocka_unit_test(hostile_strings_come_back_as_they_were),
         cmocka_unit_test(the_longest_record_fits),

@@ -57,6 +57,8 @@ static void bench_end(struct bench *b)
     loop_free(b->loop);
 }
 
+static const struct lookup_calls note_calls;
+
 static void note(void *arg, const struct answers *answers)
 {
     struct asked *asked = arg;
@@ -72,19 +74,21 @@ static void note(void *arg, const struct answers *answers)
     if (asked->asks_again != NULL) {
         struct asked *other = calloc(1, sizeof(*other));
 
-        asked->again = resolver_lookup(asked->asks_again, &name, 1000, note, other, &ignored, &other->lookup);
+        asked->again = resolver_lookup(asked->asks_again, &name, 1000, &note_calls, other, &ignored, &other->lookup);
         asked->lookup = other->lookup;
         resolver_cancel(other->lookup);
         free(other);
     }
 }
 
+static const struct lookup_calls note_calls = {.answered = note};
+
 static enum err ask(struct bench *b, const char *text, uint32_t timeout_ms, struct asked *asked)
 {
     struct hostname name = host(text);
 
     *asked = (struct asked){.inside = true};
-    enum err err = resolver_lookup(b->resolver, &name, timeout_ms, note, asked, &asked->answers, &asked->lookup);
+    enum err err = resolver_lookup(b->resolver, &name, timeout_ms, &note_calls, asked, &asked->answers, &asked->lookup);
 
     asked->inside = false;
     assert_int_equal(asked->calls, 0);
@@ -237,7 +241,8 @@ static void test_nobody_listens(void **state)
 
     bench_begin(&b, &(struct resolver_options){0});
     assert_int_equal(resolver_new(b.loop, &options, &other), ERR_NONE);
-    assert_int_equal(resolver_lookup(other, &name, 5000, note, &asked, &asked.answers, &asked.lookup), ERR_AGAIN);
+    assert_int_equal(resolver_lookup(other, &name, 5000, &note_calls, &asked, &asked.answers, &asked.lookup),
+                     ERR_AGAIN);
     UNTIL(b.loop, asked.calls == 1);
     assert_int_equal(asked.answers.result, DNS_NO_SERVER);
     resolver_free(other);
@@ -265,14 +270,15 @@ static void test_second_server(void **state)
     struct resolver_options options = {.servers = servers, .server_count = 2};
 
     assert_int_equal(resolver_new(b.loop, &options, &two), ERR_NONE);
-    assert_int_equal(resolver_lookup(two, &name, 5000, note, &asked, &asked.answers, &asked.lookup), ERR_AGAIN);
+    assert_int_equal(resolver_lookup(two, &name, 5000, &note_calls, &asked, &asked.answers, &asked.lookup), ERR_AGAIN);
     UNTIL(b.loop, asked.calls == 1);
     check_both(&asked.answers);
     assert_int_equal(asked.answers.queries_sent, 4);
     assert_int_equal(bad.count, 2);
     /* All of them refuse: that is what is told, not that nobody was there. */
     asked = (struct asked){0};
-    assert_int_equal(resolver_lookup(two, &bad_name, 5000, note, &asked, &asked.answers, &asked.lookup), ERR_AGAIN);
+    assert_int_equal(resolver_lookup(two, &bad_name, 5000, &note_calls, &asked, &asked.answers, &asked.lookup),
+                     ERR_AGAIN);
     UNTIL(b.loop, asked.calls == 1);
     assert_int_equal(asked.answers.result, DNS_SERVFAIL);
     resolver_free(two);
@@ -546,6 +552,84 @@ static void test_channels_rotate(void **state)
     bench_end(&b);
 }
 
+/* Questions with a note each. */
+struct noted {
+    unsigned begun, ended, unsent, sent;
+    struct lookup_question last[2]; /* by family */
+    bool refuses;
+};
+
+static void noted_answered(void *arg, const struct answers *answers)
+{
+    (void)arg;
+    (void)answers;
+}
+
+static void *noted_begins(void *arg, unsigned count)
+{
+    struct noted *noted = arg;
+
+    noted->begun += noted->refuses ? 0 : count;
+    return noted->refuses ? NULL : noted;
+}
+
+static void noted_ended(void *arg, const struct lookup_question *question)
+{
+    struct noted *noted = arg;
+
+    noted->ended++;
+    if (question == NULL) {
+        noted->unsent++;
+        return;
+    }
+    noted->sent += question->sent;
+    noted->last[question->type == DNS_TYPE_AAAA] = *question;
+}
+
+static const struct lookup_calls noted_calls = {noted_answered, noted_begins, noted_ended};
+
+/* Each question that leaves is noted once, by the lookup that it left for, and ends once, whoever still waits. */
+static void test_notes(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct noted first = {0}, second = {0}, none = {.refuses = true};
+    struct hostname name = host("a.test"), silent = host("silent.test");
+    struct lookup *lookup, *other;
+    struct answers out;
+
+    bench_begin(&b, &(struct resolver_options){0});
+    assert_int_equal(resolver_lookup(b.resolver, &name, 5000, &noted_calls, &none, &out, &lookup), ERR_BUSY);
+    assert_int_equal(resolver_lookup(b.resolver, &name, 5000, &noted_calls, &first, &out, &lookup), ERR_AGAIN);
+    assert_int_equal(resolver_lookup(b.resolver, &name, 5000, &noted_calls, &second, &out, &other), ERR_AGAIN);
+    resolver_cancel(lookup);
+    UNTIL(b.loop, first.ended == 2);
+    assert_int_equal(first.begun, 2);
+    assert_int_equal(first.sent, 2);
+    assert_int_equal(second.begun + second.ended, 0); /* it joined */
+    assert_int_equal(first.last[0].rcode, 0);
+    assert_int_equal(first.last[0].server.port, b.dns->port);
+    assert_int_equal(first.last[0].server.addr.family, 4);
+    assert_false(first.last[0].tcp);
+    assert_int_equal(b.dns->count, 2);
+    /* From the cache: nothing begins. */
+    assert_int_equal(resolver_lookup(b.resolver, &name, 5000, &noted_calls, &none, &out, &lookup), ERR_NONE);
+    assert_false(out.joined);
+    /* What is still asked at the end has ended before the resolver has. */
+    first = (struct noted){0};
+    assert_int_equal(resolver_lookup(b.resolver, &silent, 5000, &noted_calls, &first, &out, &lookup), ERR_AGAIN);
+    UNTIL(b.loop, b.dns->count == 4);
+    assert_int_equal(resolver_cancel(lookup), 2);
+    assert_int_equal(first.ended, 0);
+    resolver_free(b.resolver);
+    b.resolver = NULL;
+    assert_int_equal(first.begun, 2);
+    assert_int_equal(first.ended, 2);
+    assert_int_equal(first.sent, 2);
+    assert_int_equal(first.last[1].rcode, DNS_RCODE_NONE);
+    bench_end(&b);
+}
+
 /* What the C library and c-ares would obey must change nothing. */
 static void test_environment_is_ignored(void **state)
 {
@@ -643,6 +727,7 @@ int main(void)
         cmocka_unit_test(test_channels_rotate),
         cmocka_unit_test(test_environment_is_ignored),
         cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_notes),
         cmocka_unit_test(test_options),
     };
 

@@ -36,6 +36,9 @@ MUST_CHECK enum err listen_unix(const char *path, unsigned mode, int *out_fd, ch
  * pauses for 100 ms. */
 MUST_CHECK enum err listener_start(struct loop *loop, int fd, unsigned batch, accept_fn *fn, void *arg,
                                    struct listener **out);
+/* Accepts nothing for some milliseconds: who comes waits in the kernel's queue. Without effect while it rests already. In the
+ * accept function too. */
+void listener_rest(struct listener *listener, uint32_t ms);
 /* Stops accepting and closes; NULL is allowed. */
 void listener_stop(struct listener *listener);
 

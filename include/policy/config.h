@@ -55,7 +55,8 @@ struct config {
     const struct span *redact; /* words that hide parts of paths, see wire/redact.h */
     size_t redact_count;
     struct config_audit audit;
-    unsigned workers; /* 0: one a core */
+    unsigned workers;    /* 0: one a core */
+    uint64_t memory_max; /* bytes that connections may hold; 0: half of what there is */
     uint64_t drain_ms;
     bool strict_files;
     struct policy_above above; /* environments point to it */

@@ -31,6 +31,7 @@ X("audit.privacy_dir", STRING, GATEWAY, "", "the audit directory with .privacy",
 X("audit.redact", STRINGS, GATEWAY, "", "[]", "beginnings of words that are hidden in recorded paths; with / at its end: the segment behind one of that name")
 X("admin", STRING, GATEWAY, "", "admin.sock under the runtime directory", "the admin socket, unix:PATH")
 X("workers", COUNT, GATEWAY, "", "one a core", "threads that carry traffic, 1 to 256")
+X("memory", SIZE, GATEWAY, "", "half of what the machine or the control group has", "most bytes that connections may make the program hold, 1MiB or more; an environment may hold its share of it")
 X("dns", STRINGS, GATEWAY, "", "those of the system", "name servers, ADDR:PORT each")
 X("drain", DURATION, GATEWAY, "", "300s", "how long open tunnels may go on after SIGTERM")
 X("user", STRING, GATEWAY, "", "sallyport, else nobody", "account to become when started as root")

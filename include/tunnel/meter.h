@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * meter: what one session has used up: bytes each way, and refusals of the current minute. Clients without a session
- * share the meter of their environment. All of it is atomic counts; there is no lock.
+ * meter: what one session has used up: bytes each way, refusals of the current minute, and connections that came to
+ * nothing. Clients without a session share the meter of their environment. All of it is atomic counts; there is no lock.
  *
  * A ceiling is kept at the byte although many tunnels run at once: before it sends, a tunnel borrows room, and gives
  * back what it did not use. Room that is borrowed is nobody else's, and is out for no longer than one send.
@@ -10,6 +10,7 @@
 #define TUNNEL_METER_H
 
 #include "base/err.h"
+#include "policy/limits.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,6 +37,7 @@ struct meter {
     struct gauge up, down;
     atomic_uint_fast64_t denials; /* minute << 32 | refusals in it */
     atomic_uint_fast64_t quarantined_until_ms;
+    atomic_uint_fast64_t unfinished_due_us; /* theoretical arrival time of the limit on unfinished connections (GCRA) */
 };
 
 /* One more refusal; true for the one that passes `max` (0: none does) in this minute. */
@@ -43,5 +45,15 @@ bool meter_denial(struct meter *meter, uint64_t max, uint64_t now_ms);
 void meter_quarantine(struct meter *meter, uint64_t until_ms);
 /* Milliseconds that are left of a quarantine; 0: there is none. */
 uint64_t meter_quarantined_ms(const struct meter *meter, uint64_t now_ms);
+
+/* How many connections may come to nothing. */
+struct pace {
+    uint64_t each_us, burst_us;
+};
+struct pace meter_pace(const struct limits *limits);
+/* One came to nothing: it ended without a whole head, or was above the rate. */
+void meter_unfinished(struct meter *meter, struct pace pace, uint64_t now_ms);
+/* For how many milliseconds none is to be accepted, because too many came to nothing; 0: as many as come. */
+uint32_t meter_rest_ms(const struct meter *meter, struct pace pace, uint64_t now_ms);
 
 #endif

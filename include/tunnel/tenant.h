@@ -34,6 +34,7 @@ struct tenant {
     struct budget descriptors;          /* client and upstream sockets */
     struct budget tunnels;              /* attempts that passed the target stage and have not ended */
     struct budget credit;               /* bytes of audit credit */
+    struct budget memory;               /* bytes that its connections make the process hold */
     struct budget held;                 /* connections held for being above the rate */
     struct budget turned_away;          /* connections above its share that are being told so */
     atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */

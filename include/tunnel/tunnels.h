@@ -48,6 +48,7 @@ struct tunnel_who {
     struct why *why;                  /* of the session; NULL: the tenant's */
     const struct limits *limits;      /* the policy's as the session narrows them; NULL: the policy's own */
     struct session_use *use;          /* of the session; NULL: none */
+    bool alone;                       /* no client of another environment comes in by this listener */
 };
 
 /* Identity is the daemon's: handed down as a table. */
@@ -66,11 +67,13 @@ struct tunnel_hooks {
 struct tunnel_process {
     struct budget descriptors;
     uint64_t descriptors_max;
+    struct budget memory;                    /* bytes that connections make the process hold */
+    uint64_t memory_max;                     /* 0: no ceiling */
     uint64_t credit_max;                     /* bytes of audit credit an environment's share is taken from */
     char via_id[TUNNEL_VIA_TEXT + 1];        /* our pseudonym in Via is "sallyport-" and this: random, one a process */
     const struct redact_words *redact_words; /* NULL: none; lives as long as the process */
     _Atomic(const struct redact_key *) redact_key; /* in force; every one of them lives as long as the process */
-    atomic_uint share_percent; /* of descriptors and credit that one environment may hold; 100 with one environment */
+    atomic_uint share_percent; /* of descriptors, memory and credit that one environment may hold; 100: there is one */
 };
 
 /* Counted with relaxed atomics by the worker, read by anyone. */
@@ -113,9 +116,10 @@ MUST_CHECK enum err tunnels_new(const struct tunnels_options *options, struct tu
 /* Every tunnel must have ended, and every question that left for one: the resolver goes first. NULL is allowed. */
 void tunnels_free(struct tunnels *tunnels);
 
-/* Takes over a client's port and begins. The port's descriptor is counted against the process here. */
-void tunnels_accept(struct tunnels *tunnels, const struct tunnel_listener *listener, const struct tunnel_client *client,
-                    struct port *port);
+/* Takes over a client's port and begins. The port's descriptor is counted against the process here. Gives for how many
+ * milliseconds no more should be accepted by this listener, since too many of its clients came to nothing; 0: go on. */
+uint32_t tunnels_accept(struct tunnels *tunnels, const struct tunnel_listener *listener,
+                        const struct tunnel_client *client, struct port *port);
 
 /* The writer has committed, or the gate has changed: whoever waits for it goes on. */
 void tunnels_on_durable(struct tunnels *tunnels);

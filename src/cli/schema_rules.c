@@ -69,6 +69,7 @@ static const struct {
     {"drain",                           SCHEMA_DURATION                                        },
     {"audit.unsigned_limit",            SCHEMA_DURATION                                        },
     {"audit.traffic_interval",          SCHEMA_DURATION                                        },
+    {"memory",                          SCHEMA_SIZE                                            },
     {"audit.traffic_bytes",             SCHEMA_SIZE                                            },
 };
 

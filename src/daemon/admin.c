@@ -161,6 +161,8 @@ static void status_into(struct outbuf *out, const struct daemon *daemon)
     json_close(&j, '}');
     json_key_u64(&j, "descriptors", budget_used(&daemon->process.descriptors));
     json_key_u64(&j, "descriptors_max", daemon->process.descriptors_max);
+    json_key_u64(&j, "memory", budget_used(&daemon->process.memory));
+    json_key_u64(&j, "memory_max", daemon->process.memory_max);
     cage_status_into(&j);
     counters_into(&j, daemon);
     json_close(&j, '}');

@@ -111,6 +111,7 @@ static int make_workers(struct daemon *daemon)
     uint64_t reserved = 64 + daemon->worker_count * 64 + 200; /* files, loops, name servers, pipes */
     daemon->process = (struct tunnel_process){
         .descriptors_max = daemon->place.descriptors > reserved * 2 ? daemon->place.descriptors - reserved : reserved,
+        .memory_max = daemon->place.memory,
         .credit_max = ring_bytes(daemon) * daemon->worker_count,
         .share_percent = book_count(daemon->book) > 1 ? 50 : 100,
     };

@@ -211,6 +211,7 @@ static enum reason by_session(const struct identity *identity, const struct rost
     size_t at = ROSTER_NONE;
     enum reason reason = session_identify(session, book, &at);
     session_who(session, out);
+    out->alone = true;
     out->tenant = identity->unknown;
     if (reason != REASON_NONE)
         return reason;
@@ -233,6 +234,7 @@ static enum reason hook_identify(void *ctx, const struct book *book, const struc
     size_t by_listener = roster_by_listener(roster, listener->index);
     size_t at = by_source != ROSTER_NONE ? by_source : by_listener;
     out->tenant = identity->unknown;
+    out->alone = by_listener != ROSTER_NONE;
     if (at == ROSTER_NONE)
         return REASON_IDENTITY;
     if (by_listener != ROSTER_NONE && by_listener != at)

@@ -39,11 +39,16 @@
 struct place {
     char audit_dir[PATH_TEXT], signer_dir[PATH_TEXT], privacy_dir[PATH_TEXT], admin_path[PATH_TEXT];
     uint64_t descriptors;  /* that the process may open */
+    uint64_t memory;       /* bytes that connections may make it hold */
     struct signer *signer; /* started before root is given up; NULL: not yet */
 };
 /* Decides directories, makes what is missing, starts the signer (`adopt`: see its header), becomes the unprivileged
  * account if started as root. ERR_* with `why`. */
 MUST_CHECK enum err place_take(const struct config *config, bool adopt, struct place *out, char *why, size_t why_cap);
+
+/* ---- memory.c ---- */
+/* Bytes that connections may make the program hold where nobody said how many. */
+uint64_t memory_default(void);
 
 /* ---- settings.c ---- */
 /* The file that the options name, or the options themselves (which stay borrowed). */

@@ -174,6 +174,7 @@ enum err place_take(const struct config *config, bool adopt, struct place *out, 
     gid_t gid = getegid();
     bool root = uid == 0;
     umask(0077);
+    out->memory = config->memory_max != 0 ? config->memory_max : memory_default();
     if (root) {
         enum err err = find_account(config->user, &uid, &gid, why, why_cap);
         if (err != ERR_NONE)

@@ -48,7 +48,9 @@ void worker_on_accept(void *arg, const struct accepted *accepted)
     }
     if (accepted->peer.family != 0)
         port_raw_is_tcp(port);
-    tunnels_accept(worker->tunnels, doorway->listener, &client, port);
+    uint32_t rest_ms = tunnels_accept(worker->tunnels, doorway->listener, &client, port);
+    if (rest_ms > 0)
+        listener_rest(doorway->accepting, rest_ms);
 }
 
 static enum err make_doorways(struct worker *worker)

@@ -31,6 +31,7 @@ struct listener {
     unsigned used_up;   /* events in a row that took all of it */
     bool is_unix;
     bool stopped;
+    bool resting;
     accept_fn *fn;
     void *arg;
 };
@@ -115,10 +116,14 @@ static void turn_away(struct listener *listener)
     }
 }
 
-static void listener_pause(struct listener *listener)
+void listener_rest(struct listener *listener, uint32_t ms)
 {
+    if (listener->stopped || listener->resting) {
+        return;
+    }
+    listener->resting = true;
     watch_change(listener->loop, &listener->watch, listener->fd, 0);
-    timer_set(loop_wheel(listener->loop), &listener->pause, loop_now_ms(listener->loop) + PAUSE_MS);
+    timer_set(loop_wheel(listener->loop), &listener->pause, loop_now_ms(listener->loop) + ms);
 }
 
 static void listener_resume(struct timer *timer)
@@ -128,6 +133,7 @@ static void listener_resume(struct timer *timer)
     if (listener->reserve_fd < 0) {
         listener->reserve_fd = reserve();
     }
+    listener->resting = false;
     watch_change(listener->loop, &listener->watch, listener->fd, EPOLLIN);
 }
 
@@ -177,7 +183,7 @@ static bool accept_one(struct listener *listener)
     if (errno == EMFILE || errno == ENFILE) {
         turn_away(listener);
     }
-    listener_pause(listener);
+    listener_rest(listener, PAUSE_MS);
     return false;
 }
 
@@ -203,7 +209,7 @@ static void listener_event(struct watch *watch, uint32_t events)
     unsigned count = 0;
 
     (void)events;
-    while (count < listener->allowance && !listener->stopped && accept_one(listener)) {
+    while (count < listener->allowance && !listener->stopped && !listener->resting && accept_one(listener)) {
         count++;
     }
     learn_allowance(listener, count);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define DRAIN_MS    300000
+#define MEMORY_MIN  (UINT64_C(1) << 20)
 #define WORKERS_MAX 256
 
 static void load_dns(struct config_reader *r, const struct node *root)
@@ -64,6 +65,17 @@ static void load_measure(const struct config_reader *r, const struct node *map, 
         config_error(r, node, "wrong_type",
                      size ? "write for instance 512KiB or 64MiB" : "write for instance 30s or 5m",
                      "%s is a %s with its unit", key, size ? "size" : "duration");
+}
+
+static void load_memory(const struct config_reader *r, const struct node *root)
+{
+    const struct node *node = node_get(root, "memory");
+    uint64_t *memory = &r->memory->config.memory_max;
+    size_t errors = r->diag->errors;
+    load_measure(r, root, "memory", text_size_bytes, memory);
+    if (node != NULL && r->diag->errors == errors && *memory < MEMORY_MIN)
+        config_error(r, node, "out_of_range", "write for instance 256MiB, or remove the key",
+                     "memory is a size of 1MiB or more");
 }
 
 static void load_audit(const struct config_reader *r, const struct node *root)
@@ -130,6 +142,7 @@ static void load_all(struct config_reader *r, const struct node *root, bool stri
     load_places(r, root);
     load_audit(r, root);
     load_numbers(r, root);
+    load_memory(r, root);
     load_dns(r, root);
     config_above(r, root);
     config_listeners(r, root);

@@ -63,8 +63,8 @@ static bool piece_buffer(struct tunnel *t, struct buffer **buffer)
 {
     if (*buffer != NULL && (*buffer)->cap >= PIECE_BYTES + 2 * FRAMING_ROOM)
         return true;
-    buffer_put(t->home, *buffer);
-    *buffer = buffer_get(t->home, PIECE_BYTES + 2 * FRAMING_ROOM);
+    memory_buffer_drop(t, *buffer);
+    *buffer = memory_buffer(t, PIECE_BYTES + 2 * FRAMING_ROOM);
     return *buffer != NULL;
 }
 
@@ -75,13 +75,24 @@ static enum pump ended(enum go go)
     return go == GO_ENDED ? PUMP_ENDED : PUMP_STEP;
 }
 
-static enum pump upstream_bad(struct tunnel *t)
+/* An answer of ours while the client has none of the upstream's, else the end. */
+static enum pump give_up(struct tunnel *t, enum reason reason, enum flow_end end)
 {
     const struct exchange *x = of(t);
     bool silent = !x->answered && (x->to_client == NULL || x->to_client_sent == x->to_client->used);
     if (silent)
-        return ended(tunnel_refuse(t, REASON_UPSTREAM, STAGE_RELAY));
-    return ended(tunnel_end(t, REASON_UPSTREAM, FLOW_END_RESET, true));
+        return ended(tunnel_refuse(t, reason, STAGE_RELAY));
+    return ended(tunnel_end(t, reason, end, true));
+}
+
+static enum pump upstream_bad(struct tunnel *t)
+{
+    return give_up(t, REASON_UPSTREAM, FLOW_END_RESET);
+}
+
+static enum pump no_memory(struct tunnel *t)
+{
+    return give_up(t, REASON_LIMIT, FLOW_END_REFUSED);
 }
 
 /* A reset: of an answer under way, or instead of one. */
@@ -245,10 +256,10 @@ static void consume(struct exchange *x, size_t used)
 static enum pump send_head(struct tunnel *t, const struct response *response, const struct body *body)
 {
     struct exchange *x = of(t);
-    buffer_put(t->home, x->to_client);
-    x->to_client = buffer_get(t->home, response->head_bytes + 1024);
+    memory_buffer_drop(t, x->to_client);
+    x->to_client = memory_buffer(t, response->head_bytes + 1024);
     if (x->to_client == NULL)
-        return upstream_bad(t);
+        return no_memory(t);
     struct outbuf out = outbuf_make(x->to_client->data, x->to_client->cap);
     struct forward_response what = {
         .response = response,
@@ -285,13 +296,13 @@ static bool preload_down(struct tunnel *t)
 {
     struct exchange *x = of(t);
     size_t head = x->to_client->used, rest = x->from_upstream_len;
-    struct buffer *both = buffer_get(t->home, head + rest);
+    struct buffer *both = memory_buffer(t, head + rest);
     if (both == NULL)
         return false;
     memcpy(both->data, x->to_client->data, head);
     memcpy(both->data + head, x->from_upstream->data, rest);
     enum err err = lane_preload(&t->down, t->home->o.pool, span_make(both->data, head + rest));
-    buffer_put(t->home, both);
+    memory_buffer_drop(t, both);
     return err == ERR_NONE;
 }
 
@@ -391,7 +402,7 @@ static enum pump body_from_upstream(struct tunnel *t)
 {
     struct exchange *x = of(t);
     if (!piece_buffer(t, &x->to_client))
-        return upstream_bad(t);
+        return no_memory(t);
     bool too_big = false;
     size_t used = 0;
     enum feed feed = take_piece(&x->response_body, span_make(x->from_upstream->data, x->from_upstream_len),
@@ -421,12 +432,12 @@ static bool room_from_upstream(struct tunnel *t)
     struct buffer *have = x->from_upstream;
     if (have != NULL && (!x->upstream_fills || have->cap >= ANSWER_BYTES_MAX))
         return true;
-    struct buffer *more = buffer_get(t->home, have == NULL ? ANSWER_BYTES : ANSWER_BYTES_MAX);
+    struct buffer *more = memory_buffer(t, have == NULL ? ANSWER_BYTES : ANSWER_BYTES_MAX);
     if (more == NULL)
         return false;
     if (have != NULL)
         memcpy(more->data, have->data, x->from_upstream_len);
-    buffer_put(t->home, have);
+    memory_buffer_drop(t, have);
     x->from_upstream = more;
     return true;
 }
@@ -437,7 +448,7 @@ static enum pump read_upstream(struct tunnel *t)
     if (x->upstream_eof || !t->upstream->readable)
         return PUMP_IDLE;
     if (!room_from_upstream(t))
-        return upstream_bad(t);
+        return no_memory(t);
     size_t n = 0;
     switch (port_recv(t->upstream, x->from_upstream->data + x->from_upstream_len,
                       x->from_upstream->cap - x->from_upstream_len, &n)) {

@@ -8,6 +8,7 @@
  *   step_connect.c attempt · resolve · admit · dial · reply · hello
  *   step_relay.c   relay
  *   ceiling.c      byte ceilings of a session
+ *   memory.c       the byte budget of what connections hold
  *   step_http.c    exchange: one plain HTTP request and its answer
  *   http_pump.c    the two directions of an exchange
  *   lookup.c       the questions that leave for a name, and the room for their records
@@ -156,10 +157,16 @@ struct tunnel {
     uint16_t status; /* HTTP status that the client was given, 0: none */
     uint16_t tls_version;
     uint32_t drained_bytes;
-    uint16_t tenant_credit; /* bytes of credit counted against it */
+    uint16_t tenant_credit;   /* bytes of credit counted against it */
+    struct tenant *memory_of; /* against whom its memory counts, for its life */
+    uint64_t memory;          /* bytes of it, and of these the ones that its lanes hold */
+    uint64_t memory_lanes, memory_max;
+    struct meter *came_by; /* counts it if it comes to nothing; NULL: it was counted */
+    struct pace pace;
     bool running, timed_out;
     bool holds_credit, holds_outcome_credit, holds_upstream_fd, holds_tunnel, holds_held;
     bool judged_hello, has_hello, sni_present, ech;
+    bool heard; /* a whole head, or one that was bad enough */
     bool client_eof, buried;
 };
 
@@ -225,6 +232,7 @@ struct buffer {
     uint32_t cap, used;
     uint8_t data[];
 };
+uint32_t buffer_cap(size_t bytes);                             /* of the buffer that this many get */
 struct buffer *buffer_get(struct tunnels *home, size_t bytes); /* NULL: no memory */
 void buffer_put(struct tunnels *home, struct buffer *buffer);  /* NULL is allowed */
 struct tunnel *tunnel_get(struct tunnels *home);
@@ -232,6 +240,19 @@ void tunnel_put(struct tunnels *home, struct tunnel *t);
 struct setup *setup_get(struct tunnels *home);
 void setup_put(struct tunnels *home, struct setup *s);
 void pools_free(struct tunnels *home);
+
+/* ---- memory.c ---- */
+#define CONNECTION_BYTES (sizeof(struct tunnel) + 1024) /* with its ports and what they keep */
+/* Begins to count a connection against a tenant; false: the budget of one of them is used up. */
+bool memory_join(struct tunnel *t, struct tenant *tenant, const struct limits *limits);
+bool memory_take(struct tunnel *t, size_t bytes);
+void memory_give(struct tunnel *t, size_t bytes);
+bool memory_lanes(struct tunnel *t); /* counts what the lanes hold now; false: it is too much */
+/* From the pools, counted; NULL: no memory, or the budget is used up. */
+struct setup *memory_setup(struct tunnel *t);
+void memory_setup_drop(struct tunnel *t, struct setup *setup);
+struct buffer *memory_buffer(struct tunnel *t, size_t bytes);
+void memory_buffer_drop(struct tunnel *t, struct buffer *buffer); /* NULL is allowed */
 
 /* ---- tunnel.c ---- */
 void tunnel_run(struct tunnel *t);
@@ -279,6 +300,8 @@ void tunnel_rejudge(struct tunnel *t);
 bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenant *tenant, const struct limits *limits);
 /* A tenant's share of something of the process. */
 uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint64_t max);
+/* Counts a connection that ended without a whole head, or was above the rate; once, and as soon as it is known. */
+void tunnel_came_to_nothing(struct tunnel *t);
 /* After the socket was closed, or the connection was handed over. */
 void tunnel_uncount_socket(struct tenant **against);
 
@@ -320,8 +343,10 @@ enum go http_finish(struct tunnel *t);
 void http_drop(struct tunnel *t);
 
 /* ---- step_head.c ---- */
-/* Reads once from the client into the setup's buffer, which grows to at most `max` bytes. */
-enum port_io tunnel_fill(struct tunnel *t, size_t max);
+/* Makes room for more of a head or hello, up to `max` bytes in all; false: no memory, or that much is there. */
+bool tunnel_grow(struct tunnel *t, size_t max);
+/* Reads once from the client into the setup's buffer, which has been given room. */
+enum port_io tunnel_fill(struct tunnel *t);
 /* Where the refusals of this client are kept for it; NULL: it is not known. */
 struct why *tunnel_why(const struct tunnel *t);
 /* Fills t->who once; REASON_NONE with a policy, else why there is none. */

@@ -69,3 +69,35 @@ uint64_t meter_quarantined_ms(const struct meter *meter, uint64_t now_ms)
     uint64_t until_ms = atomic_load_explicit(&meter->quarantined_until_ms, memory_order_relaxed);
     return until_ms > now_ms ? until_ms - now_ms : 0;
 }
+
+#define REST_LEAST_MS 10u
+#define REST_MOST_MS  100u
+#define DEBT_US       UINT64_C(1000000)
+
+struct pace meter_pace(const struct limits *limits)
+{
+    uint64_t each_us = UINT64_C(1000000) / limits->unfinished_per_second;
+    return (struct pace){.each_us = each_us, .burst_us = each_us * limits->unfinished_burst};
+}
+
+/* No more is owed than a second's worth, so that a flood that has ended slows nobody for longer. */
+void meter_unfinished(struct meter *meter, struct pace pace, uint64_t now_ms)
+{
+    uint64_t now_us = now_ms * 1000, most_us = now_us + pace.burst_us + DEBT_US;
+    uint64_t due = atomic_load_explicit(&meter->unfinished_due_us, memory_order_relaxed), next;
+    do {
+        next = (due > now_us ? due : now_us) + pace.each_us;
+        next = next > most_us ? most_us : next;
+    } while (!atomic_compare_exchange_weak_explicit(&meter->unfinished_due_us, &due, next, memory_order_relaxed,
+                                                    memory_order_relaxed));
+}
+
+uint32_t meter_rest_ms(const struct meter *meter, struct pace pace, uint64_t now_ms)
+{
+    uint64_t due = atomic_load_explicit(&meter->unfinished_due_us, memory_order_relaxed);
+    uint64_t free_us = now_ms * 1000 + pace.burst_us;
+    if (due <= free_us)
+        return 0;
+    uint64_t ms = (due - free_us) / 1000;
+    return ms < REST_LEAST_MS ? REST_LEAST_MS : ms > REST_MOST_MS ? REST_MOST_MS : (uint32_t)ms;
+}

@@ -8,10 +8,15 @@
 #define BUFFER_SMALL 4096u
 #define BUFFER_LARGE 65536u
 
+uint32_t buffer_cap(size_t bytes)
+{
+    return bytes <= BUFFER_SMALL ? BUFFER_SMALL : bytes <= BUFFER_LARGE ? BUFFER_LARGE : (uint32_t)bytes;
+}
+
 struct buffer *buffer_get(struct tunnels *home, size_t bytes)
 {
-    unsigned class = bytes <= BUFFER_SMALL ? 0 : 1;
-    uint32_t cap = class == 0 ? BUFFER_SMALL : bytes <= BUFFER_LARGE ? BUFFER_LARGE : (uint32_t)bytes;
+    uint32_t cap = buffer_cap(bytes);
+    unsigned class = cap == BUFFER_SMALL ? 0 : 1;
     struct buffer *buffer = cap <= BUFFER_LARGE ? home->free_buffers[class] : NULL;
     if (buffer != NULL) {
         home->free_buffers[class] = buffer->next;

@@ -34,8 +34,8 @@ enum go step_attempt(struct tunnel *t)
 static bool client_left(struct tunnel *t)
 {
     const size_t max = (size_t)tunnel_limits(t)->hello_raw_bytes;
-    while (t->client->readable && t->setup->in_len < max) {
-        enum port_io io = tunnel_fill(t, max);
+    while (t->client->readable && t->setup->in_len < max && tunnel_grow(t, max)) {
+        enum port_io io = tunnel_fill(t);
         if (io == PORT_RESET)
             return true;
         if (io != PORT_OK)
@@ -239,7 +239,7 @@ static enum go begin_relay(struct tunnel *t)
 /* The name of a hello that the record could not say any more once the setup is gone. */
 static bool keep_other_name(struct tunnel *t, const struct hostname *name)
 {
-    t->other_name = buffer_get(t->home, sizeof *name);
+    t->other_name = memory_buffer(t, sizeof *name);
     if (t->other_name != NULL)
         memcpy(t->other_name->data, name, sizeof *name);
     return t->other_name != NULL;
@@ -325,7 +325,9 @@ enum go step_hello(struct tunnel *t)
             return hello_late(t);
         if (s->in_len >= bounds.raw_bytes)
             return hello_too_big(t, LIMIT_hello_raw_bytes);
-        enum port_io io = t->client->readable ? tunnel_fill(t, bounds.raw_bytes) : PORT_AGAIN;
+        if (t->client->readable && !tunnel_grow(t, bounds.raw_bytes))
+            return tunnel_refuse(t, REASON_LIMIT, STAGE_HELLO);
+        enum port_io io = t->client->readable ? tunnel_fill(t) : PORT_AGAIN;
         if (io == PORT_AGAIN)
             return GO_WAIT;
         if (io == PORT_EOF)

@@ -59,7 +59,7 @@ enum go step_wait(struct tunnel *t)
     if (!t->client->readable && !early)
         return GO_WAIT;
     if (t->setup == NULL) {
-        t->setup = setup_get(t->home);
+        t->setup = memory_setup(t);
         if (t->setup == NULL)
             return tunnel_turn_away(t, REASON_LIMIT);
     }
@@ -73,7 +73,7 @@ enum go step_wait(struct tunnel *t)
     }
     struct setup *s = t->setup;
     if (s->in == NULL)
-        s->in = buffer_get(t->home, 4096);
+        s->in = memory_buffer(t, 4096);
     if (s->in == NULL)
         return tunnel_turn_away(t, REASON_LIMIT);
     if (early)
@@ -96,29 +96,27 @@ enum go step_wait(struct tunnel *t)
     return end_without_head(t);
 }
 
-/* Makes room for more of a head or hello, up to `max` bytes in all; false when that much is there already. */
-static bool grow(struct tunnel *t, size_t max)
+bool tunnel_grow(struct tunnel *t, size_t max)
 {
     struct setup *s = t->setup;
     if (s->in_len < s->in->cap)
         return true;
     if (s->in->cap >= max)
         return false;
-    struct buffer *larger = buffer_get(t->home, s->in->cap < 65536 ? 65536 : max);
+    struct buffer *larger = memory_buffer(t, s->in->cap < 65536 ? 65536 : max);
     if (larger == NULL)
         return false;
     memcpy(larger->data, s->in->data, s->in_len);
-    buffer_put(t->home, s->in);
+    memory_buffer_drop(t, s->in);
     s->in = larger;
     return true;
 }
 
-enum port_io tunnel_fill(struct tunnel *t, size_t max)
+enum port_io tunnel_fill(struct tunnel *t)
 {
     struct setup *s = t->setup;
-    if (!grow(t, max))
-        return PORT_RESET; /* no memory: callers have looked at the bound before */
     size_t n = 0;
+    ASSERT(s->in_len < s->in->cap);
     enum port_io io = port_recv(t->client, s->in->data + s->in_len, s->in->cap - s->in_len, &n);
     if (io == PORT_OK)
         s->in_len += n;
@@ -164,7 +162,7 @@ static enum go answer_page(struct tunnel *t, const struct request *request)
     struct span body = span_text(root ? help : other);
     if (asks_why)
         body = span_make(why, why_text(t, why, sizeof why));
-    t->out = buffer_get(t->home, REPLY_MAX);
+    t->out = memory_buffer(t, REPLY_MAX);
     if (t->out == NULL)
         return tunnel_turn_away(t, REASON_LIMIT);
     struct outbuf out = outbuf_make(t->out->data, t->out->cap);
@@ -180,6 +178,7 @@ static enum go answer_page(struct tunnel *t, const struct request *request)
 static enum go head_done(struct tunnel *t, const struct request *request)
 {
     struct setup *s = t->setup;
+    t->heard = true;
     if (request->form == FORM_ORIGIN)
         return answer_page(t, request);
     keep_facts(t, request, true);
@@ -228,6 +227,7 @@ enum go step_head(struct tunnel *t)
         case FEED_DONE:
             return head_done(t, request);
         case FEED_BAD:
+            t->heard = true; /* it has said enough to be answered */
             keep_facts(t, request, false);
             count_head_limit(t, &bounds, reason);
             return tunnel_refuse(t, reason, STAGE_SYNTAX);
@@ -239,9 +239,13 @@ enum go step_head(struct tunnel *t)
             count_head_limit(t, &bounds, reason);
             return tunnel_refuse(t, reason, STAGE_SYNTAX);
         }
-        enum port_io io = t->client->readable ? tunnel_fill(t, bounds.head_bytes) : PORT_AGAIN;
+        if (t->client->readable && !tunnel_grow(t, bounds.head_bytes))
+            return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
+        enum port_io io = t->client->readable ? tunnel_fill(t) : PORT_AGAIN;
         if (io == PORT_AGAIN)
             return GO_WAIT;
+        if (io != PORT_OK)
+            tunnel_came_to_nothing(t);
         if (io == PORT_EOF)
             return tunnel_refuse(t, REASON_MALFORMED, STAGE_SYNTAX);
         if (io == PORT_RESET)
@@ -294,6 +298,7 @@ enum go tunnel_over_rate(struct tunnel *t)
     COUNT(home, rate_exceeded, 1);
     LIMIT_HIT(home, LIMIT_attempts_per_second);
     LIMIT_HIT(home, LIMIT_attempts_burst);
+    tunnel_came_to_nothing(t);
     if (tenant_excess_add(t->who.tenant, clock_wall_ns() / 1000000))
         tunnels_watch_excess(home, t);
     desk_credit_give(home->o.desk, DESK_PAIR_BYTES);

@@ -43,7 +43,7 @@ bool http_prepare(struct tunnel *t, const struct request *request)
 {
     struct exchange *x = of(t);
     /* Our own fields come on top of what the client sent: Via, Host and framing. */
-    x->to_upstream = buffer_get(t->home, request->head_bytes + 1024);
+    x->to_upstream = memory_buffer(t, request->head_bytes + 1024);
     if (x->to_upstream == NULL)
         return false;
     struct outbuf out = outbuf_make(x->to_upstream->data, x->to_upstream->cap);
@@ -63,9 +63,9 @@ bool http_prepare(struct tunnel *t, const struct request *request)
 void http_drop(struct tunnel *t)
 {
     struct exchange *x = of(t);
-    buffer_put(t->home, x->to_upstream);
-    buffer_put(t->home, x->from_upstream);
-    buffer_put(t->home, x->to_client);
+    memory_buffer_drop(t, x->to_upstream);
+    memory_buffer_drop(t, x->from_upstream);
+    memory_buffer_drop(t, x->to_client);
     x->to_upstream = x->from_upstream = x->to_client = NULL;
 }
 

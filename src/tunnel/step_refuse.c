@@ -63,7 +63,10 @@ static void compose_answer(struct tunnel *t, const struct decision *decision)
     t->out_len = t->out_sent = 0;
     if (!says_http && !says_alert)
         return;
-    t->out = buffer_get(t->home, REPLY_MAX);
+    /* The head or hello that is refused goes now, and an answer is no larger: a full budget does not make it silent. */
+    memory_buffer_drop(t, t->setup->in);
+    t->setup->in = NULL;
+    t->out = memory_buffer(t, REPLY_MAX);
     if (t->out == NULL)
         return;
     struct outbuf out = outbuf_make(t->out->data, t->out->cap);
@@ -161,7 +164,7 @@ enum go step_refuse(struct tunnel *t)
     }
     if (t->timed_out || desk_gate_closed(desk)) {
         /* Without evidence not even a refusal is given: the client may try again later. */
-        buffer_put(t->home, t->out);
+        memory_buffer_drop(t, t->out);
         t->out = NULL;
         bool established = t->door != DOOR_HTTP && t->status == 200;
         t->status = 503;

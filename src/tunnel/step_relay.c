@@ -91,6 +91,8 @@ enum go step_relay(struct tunnel *t)
     enum lane_result down = t->down.done ? LANE_DONE : ceiling_run_lane(t, WAY_DOWN, RELAY_ROUNDS, RELAY_BYTES);
     if (lane_verdict(t, &t->down, down) == GO_ENDED)
         return GO_ENDED;
+    if (!memory_lanes(t))
+        return tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);
     if (up == LANE_DONE && down == LANE_DONE)
         return tunnel_end(t, REASON_ALLOWED, FLOW_END_CLOSED, false);
     if (moved(t) != before)

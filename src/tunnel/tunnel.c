@@ -198,8 +198,8 @@ void tunnel_setup_drop(struct tunnel *t)
         return;
     tunnel_cancel_pending(t);
     http_drop(t);
-    buffer_put(t->home, t->setup->in);
-    setup_put(t->home, t->setup);
+    memory_buffer_drop(t, t->setup->in);
+    memory_setup_drop(t, t->setup);
     t->setup = NULL;
 }
 
@@ -230,7 +230,7 @@ void tunnel_give_place(struct tunnel *t)
 uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint64_t max)
 {
     uint64_t percent = limits->share != 0 ? limits->share : t->home->o.process->share_percent;
-    uint64_t share = max / 100 * percent;
+    uint64_t share = max / 100 * percent + max % 100 * percent / 100;
     return share == 0 ? 1 : share;
 }
 
@@ -254,6 +254,13 @@ void tunnel_uncount_socket(struct tenant **against)
     *against = NULL;
 }
 
+void tunnel_came_to_nothing(struct tunnel *t)
+{
+    if (t->came_by != NULL)
+        meter_unfinished(t->came_by, t->pace, tunnel_now(t));
+    t->came_by = NULL;
+}
+
 static void give_back(struct tunnel *t)
 {
     struct tunnels *home = t->home;
@@ -266,6 +273,7 @@ static void give_back(struct tunnel *t)
     if (t->holds_upstream_fd)
         budget_give(&home->o.process->descriptors, 1);
     budget_give(&home->o.process->descriptors, 1);
+    memory_give(t, t->memory);
     tunnel_give_place(t);
     tunnel_uncount_socket(&t->client_tenant);
     tunnel_uncount_socket(&t->upstream_tenant);
@@ -373,8 +381,10 @@ enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool
     tunnel_seal_outcome(t, reason, end);
     close_ports(t, reset);
     tunnel_setup_drop(t);
-    buffer_put(home, t->out);
-    buffer_put(home, t->other_name);
+    memory_buffer_drop(t, t->out);
+    memory_buffer_drop(t, t->other_name);
+    if (!t->heard)
+        tunnel_came_to_nothing(t);
     timer_cancel(&t->timer);
     run_item_cancel(&t->run);
     tunnel_wait_done(t);

@@ -265,19 +265,32 @@ static struct tunnel *tunnel_new(struct tunnels *home, const struct tunnel_liste
 }
 
 /* Whose connection it is shows before its first byte, and so it counts: a silent client holds its own environment's
- * descriptors. What is above the share is told so while it is little, and closed unheard when it is much. */
+ * descriptors. What is above the share is told so while it is little, and closed unheard when it is much. Where too many
+ * came to nothing the listener is to rest; one that others come in by as well cannot, and this client is closed. */
 enum room { ROOM, ROOM_FULL, ROOM_FLOOD };
 
-static enum room room_of_client(struct tunnel *t)
+static enum room room_of_client(struct tunnel *t, uint32_t *out_rest_ms)
 {
-    const struct tunnels *home = t->home;
+    struct tunnels *home = t->home;
     const struct tunnel_hooks *hooks = &home->o.hooks;
     struct tunnel_who who;
     memset(&who, 0, sizeof who);
     enum reason reason = hooks->identify(hooks->ctx, home->book, t->listener, &t->from, &who);
     const struct limits *limits =
         reason == REASON_NONE ? policy_limits(who.policy) : hooks->limits(hooks->ctx, home->book, t->listener);
-    if (tunnel_count_socket(t, &t->client_tenant, who.tenant, limits))
+    t->came_by = who.use != NULL ? &who.use->meter : &who.tenant->meter;
+    t->pace = meter_pace(who.limits != NULL ? who.limits : limits);
+    *out_rest_ms = meter_rest_ms(t->came_by, t->pace, tunnel_now(t));
+    if (*out_rest_ms > 0) {
+        LIMIT_HIT(home, LIMIT_unfinished_per_second);
+        LIMIT_HIT(home, LIMIT_unfinished_burst);
+    }
+    if (*out_rest_ms > 0 && !who.alone) {
+        *out_rest_ms = 0;
+        t->came_by = NULL; /* or none would ever be heard again while they come */
+        return ROOM_FLOOD;
+    }
+    if (memory_join(t, who.tenant, limits) && tunnel_count_socket(t, &t->client_tenant, who.tenant, limits))
         return ROOM;
     if (!budget_take(&who.tenant->turned_away, 1, TURNED_AWAY_MAX))
         return ROOM_FLOOD;
@@ -285,31 +298,33 @@ static enum room room_of_client(struct tunnel *t)
     return ROOM_FULL;
 }
 
-void tunnels_accept(struct tunnels *home, const struct tunnel_listener *listener, const struct tunnel_client *client,
-                    struct port *port)
+uint32_t tunnels_accept(struct tunnels *home, const struct tunnel_listener *listener,
+                        const struct tunnel_client *client, struct port *port)
 {
     COUNT(home, accepted, 1);
     struct tunnel *t = home->draining ? NULL : tunnel_new(home, listener, client, port);
     if (t == NULL) {
         port_close(port, true);
-        return;
+        return 0;
     }
+    uint32_t rest_ms = 0;
     struct tunnel_process *process = home->o.process;
     bool room = budget_take(&process->descriptors, 1, process->descriptors_max);
     if (!room)
         budget_take(&process->descriptors, 1, 0); /* it is open, so it counts, until it was turned away */
     note_gate(home);
-    enum room own = room_of_client(t);
+    enum room own = room_of_client(t, &rest_ms);
     if (own == ROOM_FLOOD) {
         COUNT(home, turned_away, 1);
         tunnel_end(t, REASON_LIMIT, FLOW_END_CLOSED, true);
-        return;
+        return rest_ms;
     }
     if (room && own == ROOM)
         tunnel_step(t, STEP_WAIT);
     else
         tunnel_turn_away(t, REASON_LIMIT);
     tunnel_run(t);
+    return rest_ms;
 }
 
 void tunnels_note_empty(struct tunnels *home)

@@ -347,7 +347,7 @@ def _(lab):
                       wrapper=["prlimit", "--nofile=2000:2000"])
     status = json.loads(subprocess.run([gateway.binary, "status", "--admin", f"unix:{gateway.folder}/admin/a.sock"],
                                        capture_output=True, timeout=20, **unprivileged()).stdout)
-    share = status["descriptors_max"] // 100 * 10
+    share = status["descriptors_max"] * 10 // 100
     silent = [gateway.at(0) for _ in range(share)]
     wait_for(lambda: accepted(gateway) >= share, what="the silent ones")
     assert all(c.still_open() for c in silent)
@@ -369,6 +369,81 @@ def accepted(gateway):
     out = subprocess.run([gateway.binary, "status", "--admin", f"unix:{gateway.folder}/admin/a.sock"],
                          capture_output=True, timeout=20, **unprivileged())
     return json.loads(out.stdout)["counters"]["accepted"]
+
+
+def half_head(client):
+    return client.send(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.t")
+
+
+@case("memory")
+def _(lab):
+    """Of an environment, and of the process: another environment is served while one holds all that it may."""
+    b = lab.origin(after_hello(echo))
+    gateway = Gateway(lab, [(lab.policy(name="env-a", allowed_hosts=["a.test"], limits={"memory": "64KiB"}), {}),
+                            (lab.policy(name="env-b", hosts=[b.at("b.test")]), {})],
+                      [{"listen": "127.0.0.1:0", "environment": n} for n in ("env-a", "env-b")],
+                      keys={"memory": "1MiB"})
+
+    def held():
+        status = json.loads(subprocess.run(
+            [gateway.binary, "status", "--admin", f"unix:{gateway.folder}/admin/a.sock"], capture_output=True,
+            timeout=20, **unprivileged()).stdout)
+        assert status["memory_max"] == 1 << 20
+        return status["memory"]
+
+    half_head(gateway.at(0))
+    each = wait_for(lambda: held() > 4096 and held(), what="the first head is read")
+    n = (64 << 10) // each
+    for i in range(1, n):
+        half_head(gateway.at(0))
+        wait_for(lambda i=i: held() == (i + 1) * each, what="the next one")
+    over = half_head(gateway.at(0)).expect(status=503, reason="limit_reached", closed=True)
+    assert over.reply.headers["retry-after"] == "1"
+    counted(gateway, "memory")
+    gateway.open_tunnel(1, "b.test", b.port).send(b"2").expect(data=b"2")
+    return f"{n} half-read heads in 64 KiB: held", "one more: 503 limit_reached, Retry-After; the other environment served"
+
+
+def nothing(proxy, count):
+    """Connections that end in the middle of their head, each of which is over before the next one."""
+    for _ in range(count):
+        with proxy.client() as client:
+            half_head(client)
+            client.half_close()
+            client.read_to_end()
+
+
+@case("unfinished_burst")
+def _(lab):
+    proxy = lab.proxy(allowed_hosts=["a.test"], args=["--workers", "1"],
+                      limits={"unfinished_per_second": 1, "unfinished_burst": 4})
+    nothing(proxy, 4)
+    assert status_of(proxy.connect("denied.test", 443)) == (403, "host_not_allowed")
+    assert reached(proxy, "unfinished_burst") == 0
+    nothing(proxy, 2)
+    begin = time.monotonic()
+    seen = [status_of(proxy.connect("denied.test", 443)) for _ in range(4)]
+    assert seen == [(403, "host_not_allowed")] * 4  # later, but answered
+    assert time.monotonic() - begin > 0.1
+    counted(proxy, "unfinished_burst")
+    return "the burst: accepted at once", "more: the listener rests for 100 ms at a time, who waits is served"
+
+
+@case("unfinished_per_second")
+def _(lab):
+    """Above it no more come in than it says, and a client behind them waits for a moment."""
+    proxy = lab.proxy(allowed_hosts=["a.test"], args=["--workers", "1"],
+                      limits={"unfinished_per_second": 10, "unfinished_burst": 1})
+    nothing(proxy, 1)
+    begin, before = time.monotonic(), accepted(proxy)
+    for _ in range(30):
+        with proxy.client() as client:
+            half_head(client)
+    assert status_of(proxy.connect("denied.test", 443)) == (403, "host_not_allowed")  # behind all of them
+    counted(proxy, "unfinished_per_second")
+    took = time.monotonic() - begin
+    assert accepted(proxy) - before == 31 and took > 0.1, took
+    return "at the rate: accepted as they come", "30 at once: no faster than the rate, then the next client is served"
 
 
 # ---- bytes of a session ----

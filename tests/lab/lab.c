@@ -376,6 +376,7 @@ static enum reason fake_identify(void *ctx, const struct book *book, const struc
     (void)listener;
     (void)client;
     out->tenant = lab->tenant;
+    out->alone = !lab->shared_listener;
     if (lab->unknown_client)
         return REASON_IDENTITY;
     out->policy = book_at(book, 0);
@@ -431,8 +432,11 @@ struct lab *lab_new_traffic(const char *yaml, uint64_t traffic_ms, uint64_t traf
         .family = 4, .bytes = {11, 22, 33, 44}
     };
     lab->dns_addr_count = 1;
-    lab->process = (struct tunnel_process){
-        .descriptors_max = 1000, .credit_max = 8u << 20, .share_percent = 100, .via_id = "0123456789abcdef"};
+    lab->process = (struct tunnel_process){.descriptors_max = 1000,
+                                           .memory_max = 64u << 20,
+                                           .credit_max = 8u << 20,
+                                           .share_percent = 100,
+                                           .via_id = "0123456789abcdef"};
     struct relay_pool_options pool = {.pipes_max = 0};
     enum err err = desk_new(8u << 20, never_wake, NULL, &lab->desk);
     if (err == ERR_NONE)
@@ -475,7 +479,7 @@ struct lab_port *lab_client(struct lab *lab)
     struct lab_port *p = port_get(lab);
     if (p == NULL)
         return NULL;
-    tunnels_accept(lab->tunnels, &listener, &client, &p->port);
+    lab->rest_ms = tunnels_accept(lab->tunnels, &listener, &client, &p->port);
     lab_turn(lab);
     return p;
 }
@@ -494,6 +498,8 @@ void lab_free(struct lab *lab)
     ASSERT(tunnels_open(lab->tunnels) == 0);
     ASSERT(budget_used(&lab->process.descriptors) == 0);
     ASSERT(budget_used(&lab->tenant->descriptors) == 0);
+    ASSERT(budget_used(&lab->process.memory) == 0);
+    ASSERT(budget_used(&lab->tenant->memory) == 0);
     ASSERT(budget_used(&lab->tenant->tunnels) == 0);
     ASSERT(budget_used(&lab->tenant->credit) == 0);
     ASSERT(budget_used(&lab->tenant->held) == 0);

@@ -78,8 +78,10 @@ struct lab {
     struct tenant *tenant;
     struct policy *policy;
     uint64_t generation;
-    bool unknown_client; /* identity says: nobody */
-    bool dns_at_once;    /* lookups are answered from a cache */
+    bool unknown_client;  /* identity says: nobody */
+    bool shared_listener; /* clients of other environments come in by it too */
+    uint32_t rest_ms;     /* what the last accept asked for */
+    bool dns_at_once;     /* lookups are answered from a cache */
     struct ipaddr dns_addr[2];
     size_t dns_addr_count;
     struct lab_port ports[LAB_CLIENTS_MAX * 2];

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The byte budget of what connections hold, and the limit on connections that come to nothing: at N and at N + 1. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "lab.h"
+
+#include "support/hello_build.h"
+
+#define HALF "CONNECT allowed.test:443 HTTP/1.1\r\nHost: allo"
+#define FULL "CONNECT allowed.test:443 HTTP/1.1\r\nHost: allowed.test:443\r\n\r\n"
+
+#define POLICY(limits)                                                                                                 \
+    "name: lab\n"                                                                                                      \
+    "config: {type: self_hosted, networking: {type: limited, allowed_hosts: [allowed.test]}}\n"                        \
+    "egress: {limits: {" limits "}}\n"
+
+static bool says(const struct lab_port *client, const char *text)
+{
+    return client->got_len >= strlen(text) && memmem(client->got, client->got_len, text, strlen(text)) != NULL;
+}
+
+static uint64_t reached(const struct lab *lab, enum limit limit)
+{
+    return atomic_load(&tunnels_counters(lab->tunnels)->limits[limit]);
+}
+
+static struct lab_port *half(struct lab *lab)
+{
+    struct lab_port *client = lab_client(lab);
+    assert_non_null(client);
+    lab_send_text(client, HALF);
+    return client;
+}
+
+static void leave(struct lab *lab, struct lab_port *client)
+{
+    lab_finish(client, LAB_RESET);
+    lab_commit(lab);
+    lab_advance(lab, 3000);
+    assert_true(client->proxy_closed);
+    lab_release(client);
+}
+
+/* What one half-read head costs. */
+static uint64_t cost(struct lab *lab)
+{
+    struct lab_port *one = half(lab);
+    uint64_t bytes = budget_used(&lab->process.memory);
+    assert_in_range(bytes, 4096, 16384);
+    assert_int_equal(budget_used(&lab->tenant->memory), bytes);
+    leave(lab, one);
+    assert_int_equal(budget_used(&lab->process.memory), 0);
+    return bytes;
+}
+
+static void test_the_budget_of_the_process(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("head_timeout: 10m"));
+    uint64_t each = cost(lab);
+    lab->process.memory_max = 5 * each;
+    struct lab_port *held[5];
+    for (unsigned i = 0; i < 5; i++)
+        held[i] = half(lab);
+    assert_int_equal(budget_used(&lab->process.memory), 5 * each);
+    assert_int_equal(reached(lab, LIMIT_memory), 0);
+    struct lab_port *over = half(lab);
+    assert_true(says(over, "HTTP/1.1 503 ") && says(over, "limit_reached") && says(over, "Retry-After: 1\r\n"));
+    assert_int_equal(reached(lab, LIMIT_memory), 1);
+    leave(lab, over);
+    leave(lab, held[0]);
+    struct lab_port *next = half(lab);
+    assert_int_equal(next->got_len, 0);
+    assert_int_equal(budget_used(&lab->process.memory), 5 * each);
+    lab_free(lab);
+}
+
+static void test_the_budget_of_an_environment(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("head_timeout: 10m, memory: 64KiB"));
+    uint64_t n = (64u << 10) / cost(lab);
+    assert_in_range(n, 4, 16);
+    for (uint64_t i = 0; i < n; i++)
+        assert_int_equal(half(lab)->got_len, 0);
+    struct lab_port *over = half(lab);
+    assert_true(says(over, " 503 ") && says(over, "limit_reached"));
+    assert_int_equal(reached(lab, LIMIT_memory), 1);
+    assert_true(budget_used(&lab->tenant->memory) <= 64u << 10);
+    lab_free(lab);
+}
+
+/* A head that has begun is an attempt: more of it than there is room for is refused, and that is on record. */
+static void test_a_head_that_grows(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("head_timeout: 10m"));
+    static char field[5001] = "X: ";
+    memset(field + 3, 'x', sizeof field - 4);
+    struct lab_port *small = half(lab), *fits = half(lab);
+    lab_send_text(fits, field);
+    assert_int_equal(fits->got_len, 0);
+    assert_true(budget_used(&lab->process.memory) > 65536);
+    lab->process.memory_max = budget_used(&lab->process.memory) + 65535;
+    lab_send_text(small, field);
+    lab_commit(lab);
+    assert_true(says(small, " 503 ") && says(small, "limit_reached"));
+    assert_int_equal(lab_last(lab)->reason, REASON_LIMIT);
+    assert_int_equal(reached(lab, LIMIT_memory), 1);
+    lab_free(lab);
+}
+
+/* What a receiver does not take counts too, and ends its tunnel when there is no room for it. */
+static void test_what_a_slow_receiver_leaves(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("idle: 10m"));
+    struct lab_port *client = lab_client(lab);
+    uint8_t hello[2048];
+    static uint8_t flood[40000];
+    struct hello_build spec = {.sni = "allowed.test", .alpn = "h2"};
+    lab_send_text(client, FULL);
+    lab_commit(lab);
+    assert_true(lab_answer(lab, 0, DNS_OK));
+    struct lab_port *upstream = lab_connect(lab, 0);
+    lab_send(client, hello, hello_build(&spec, hello, sizeof hello));
+    uint64_t idle = budget_used(&lab->process.memory);
+    client->window = 0;
+    lab_send(upstream, flood, sizeof flood);
+    assert_int_equal(budget_used(&lab->process.memory), idle + sizeof flood);
+    lab_open_window(client, 1u << 20);
+    assert_int_equal(budget_used(&lab->process.memory), idle);
+    client->window = 0;
+    lab->process.memory_max = idle + sizeof flood - 1;
+    lab_send(upstream, flood, sizeof flood);
+    assert_true(client->proxy_closed && upstream->proxy_closed);
+    lab_commit(lab);
+    assert_int_equal(lab_last(lab)->final_reason, REASON_LIMIT);
+    assert_int_equal(reached(lab, LIMIT_memory), 1);
+    lab_free(lab);
+}
+
+/* Opens half-read heads for a tenant until one is refused; gives how many were not. */
+static unsigned fill(struct lab *lab, struct tenant *tenant, struct lab_port **held)
+{
+    unsigned n = 0;
+    lab->tenant = tenant;
+    for (;; n++) {
+        held[n] = half(lab);
+        if (held[n]->got_len > 0)
+            break;
+    }
+    assert_true(says(held[n], " 503 "));
+    leave(lab, held[n]);
+    return n;
+}
+
+/* Whoever holds the most is refused first, and one that holds little still gets something. */
+static void test_the_largest_is_refused_first(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("head_timeout: 10m"));
+    struct tenant *own = lab->tenant, *others[2];
+    struct lab_port *a[32], *b[32], *c[32];
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(tenant_new(span_text(i == 0 ? "b" : "c"), &others[i]), ERR_NONE);
+    uint64_t each = cost(lab);
+    lab->process.memory_max = 1600 * (each / 100 + 1);
+    atomic_store(&lab->process.share_percent, 50);
+    unsigned as = fill(lab, own, a), bs = fill(lab, others[0], b), cs = fill(lab, others[1], c);
+    assert_int_equal(as, 8); /* half, its share */
+    assert_int_equal(bs, 4); /* the 5th would hold more than what is left */
+    assert_int_equal(cs, 2);
+    assert_true(budget_used(&lab->process.memory) <= lab->process.memory_max);
+    lab->tenant = own;
+    assert_true(says(half(lab), " 503 "));
+    for (unsigned i = 0; i < bs; i++)
+        leave(lab, b[i]);
+    for (unsigned i = 0; i < cs; i++)
+        leave(lab, c[i]);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(budget_used(&others[i]->memory), 0);
+        tenant_free(others[i]);
+    }
+    lab_free(lab);
+}
+
+/* ---- connections that come to nothing ---- */
+
+static void come_to_nothing(struct lab *lab, unsigned count, uint32_t expected_rest_ms)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct lab_port *client = half(lab);
+        assert_int_equal(lab->rest_ms, expected_rest_ms);
+        lab_finish(client, LAB_RESET);
+        lab_commit(lab);
+        lab_turn(lab);
+        assert_true(client->proxy_closed);
+        lab_release(client);
+    }
+}
+
+static void test_too_many_come_to_nothing(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("unfinished_per_second: 20, unfinished_burst: 3"));
+    come_to_nothing(lab, 4, 0); /* the burst, and the one after it */
+    assert_int_equal(reached(lab, LIMIT_unfinished_per_second), 0);
+    struct lab_port *good = lab_client(lab);
+    assert_int_equal(lab->rest_ms, 50); /* until the next one is due */
+    assert_int_equal(reached(lab, LIMIT_unfinished_per_second), 1);
+    lab_send_text(good, "CONNECT denied.test:443 HTTP/1.1\r\nHost: denied.test:443\r\n\r\n");
+    lab_commit(lab);
+    assert_true(says(good, " 403 ")); /* who was accepted is served all the same, and is none of them */
+    lab_advance(lab, 50);
+    come_to_nothing(lab, 1, 0);
+    /* However many they are: a second later it is over. */
+    for (unsigned i = 0; i < 60; i++)
+        come_to_nothing(lab, 1, i == 0 ? 50 : 100);
+    lab_advance(lab, 1000);
+    come_to_nothing(lab, 1, 0);
+    lab_free(lab);
+}
+
+static void test_one_that_others_come_in_by_too(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("unfinished_per_second: 20, unfinished_burst: 1"));
+    lab->shared_listener = true;
+    come_to_nothing(lab, 2, 0);
+    struct lab_port *over = lab_client(lab);
+    assert_int_equal(lab->rest_ms, 0); /* others would be kept waiting */
+    assert_true(over->proxy_closed && over->proxy_reset);
+    lab_advance(lab, 50);
+    struct lab_port *next = half(lab);
+    assert_false(next->proxy_closed);
+    lab_free(lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_budget_of_the_process),
+        cmocka_unit_test(test_the_budget_of_an_environment),
+        cmocka_unit_test(test_a_head_that_grows),
+        cmocka_unit_test(test_what_a_slow_receiver_leaves),
+        cmocka_unit_test(test_the_largest_is_refused_first),
+        cmocka_unit_test(test_too_many_come_to_nothing),
+        cmocka_unit_test(test_one_that_others_come_in_by_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -19,6 +19,24 @@ static inline bool field_is_value(uint8_t c)
     return (c >= 0x20 && c != 0x7f) || c == '\t';
 }
 
+/* How many bytes of a value there are from the start on. */
+static inline size_t field_value_run(struct span s)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    size_t at = 0;
+    /* Eight at a time while none is below 0x20 and none is 0x7f; a tab is left to the loop behind. */
+    for (; s.len - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, s.data + at, sizeof word);
+        uint64_t del = word ^ ones * 0x7f;
+        if ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops)
+            break;
+    }
+    while (at < s.len && field_is_value(s.data[at]))
+        at++;
+    return at;
+}
+
 /* The fields of one head. */
 struct fields {
     const struct header *headers;

@@ -62,9 +62,19 @@ void nominated_read(struct nominated *n, struct fields fields)
 
 bool nominated_has(const struct nominated *n, struct span name)
 {
+    if (n->count == 0)
+        return false;
     uint64_t hash = hash_name(name);
     size_t at = place_of(n, hash);
     return at < n->count && n->hash[at] == hash && n->marked[at];
+}
+
+/* Whether the name may be one of those that begin with these letters: most fields of a head are told by the first. */
+#define LETTER(c) (UINT32_C(1) << ((c) - 'a'))
+static bool may_begin(struct span name, uint32_t letters)
+{
+    uint8_t first = name.len > 0 ? field_folded(name.data[0]) : '-';
+    return first == '-' || (first >= 'a' && first <= 'z' && (letters >> (first - 'a') & 1) != 0);
 }
 
 static bool reads_as_one_of(struct span name, const char *const *fields, size_t count)
@@ -91,13 +101,16 @@ bool drop_from_both(struct span name)
         "upgrade",
         "http2-settings",
     };
-    return reads_as_one_of(name, fields, sizeof fields / sizeof fields[0]);
+    const uint32_t letters = LETTER('c') | LETTER('h') | LETTER('k') | LETTER('p') | LETTER('t') | LETTER('u');
+    return may_begin(name, letters) && reads_as_one_of(name, fields, sizeof fields / sizeof fields[0]);
 }
 
 bool drop_from_request(struct span name)
 {
     static const char *const fields[] = {"host", "expect", "forwarded", "x-forwarded", "x-real-ip"};
     struct span prefix = span_text("x-forwarded-");
+    if (!may_begin(name, LETTER('e') | LETTER('f') | LETTER('h') | LETTER('x')))
+        return false;
     struct span core = field_core(name);
     if (core.len > prefix.len && field_reads_as(span_first(core, prefix.len - 1), "x-forwarded") &&
         field_folded(core.data[prefix.len - 1]) == '-')

@@ -128,16 +128,29 @@ static enum step step(struct request_parser *p, struct feeding *f, uint32_t at, 
     return p->have_request_line ? field_byte(p, c, f->limits, out) : request_line_byte(p, c, at, f->limits, out);
 }
 
-/* Most bytes of a head change nothing: they are passed over here, and step() sees the rest. */
-static uint32_t skip_plain(const struct request_parser *p, struct span so_far, uint32_t at, size_t end)
+/* A target's bytes are judged with the whole line; only its end and its length are looked for here. */
+static uint32_t skip_target(const struct request_parser *p, struct feeding *f, uint32_t at, size_t end)
 {
-    const uint8_t *data = so_far.data;
+    const uint8_t *data = f->so_far.data;
+    size_t most = (size_t)p->target_start + f->limits->target_bytes;
+    end = end < most ? end : most;
+    while (at < end && data[at] != ' ' && data[at] != '\r' && data[at] != '\n')
+        at++;
+    return at;
+}
+
+/* Most bytes of a head change nothing: they are passed over here, and step() sees the rest. */
+static uint32_t skip_plain(const struct request_parser *p, struct feeding *f, uint32_t at, size_t end)
+{
+    const uint8_t *data = f->so_far.data;
     if (p->after_cr)
         return at;
     switch ((enum phase)p->phase) {
     case PHASE_VALUE:
-        while (at < end && field_is_value(data[at]))
-            at++;
+        at += (uint32_t)field_value_run(span_make(data + at, end - at));
+        break;
+    case PHASE_TARGET:
+        at = skip_target(p, f, at, end);
         break;
     case PHASE_NAME:
     case PHASE_METHOD:
@@ -149,7 +162,6 @@ static uint32_t skip_plain(const struct request_parser *p, struct span so_far, u
             at++;
         break;
     case PHASE_START:
-    case PHASE_TARGET:
     case PHASE_FIELD:
         break;
     }
@@ -161,7 +173,7 @@ static enum step scan(struct request_parser *p, struct feeding *f, enum reason *
     struct span so_far = f->so_far;
     size_t end = so_far.len < f->limits->head_bytes ? so_far.len : f->limits->head_bytes;
     while (p->scanned < end) {
-        p->scanned = skip_plain(p, so_far, p->scanned, end);
+        p->scanned = skip_plain(p, f, p->scanned, end);
         if (p->scanned == end)
             break;
         enum step result = step(p, f, p->scanned, out);

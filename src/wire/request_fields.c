@@ -32,6 +32,23 @@ static bool framing_is_padded(struct fields fields)
     return false;
 }
 
+/* The authority of a target that was parsed, as it was received. */
+static struct span authority_of(const struct request *request)
+{
+    if (request->form == FORM_AUTHORITY)
+        return request->raw_target;
+    struct span rest = span_from(request->raw_target, sizeof "http://" - 1);
+    size_t slash = span_find(rest, '/');
+    return span_first(rest, span_find(span_first(rest, slash), '?'));
+}
+
+/* Byte for byte the authority that was parsed a moment ago is the target. */
+static bool host_is_authority(const struct request *request, struct span value, bool *out_has_port)
+{
+    *out_has_port = span_find(value, ':') < value.len && value.data[value.len - 1] != ']';
+    return span_equal(value, authority_of(request));
+}
+
 /* RFC 9112 3.2: a request without exactly one Host is an error in HTTP/1.1; HTTP/1.0 may leave it out. */
 static enum reason read_host(struct request *request)
 {
@@ -42,6 +59,10 @@ static enum reason read_host(struct request *request)
     if (!request->has_host || request->form == FORM_ORIGIN)
         return REASON_NONE;
     struct span value = request_header(request, "host")->value;
+    if (host_is_authority(request, value, &request->host_has_port)) {
+        request->host = request->target;
+        return REASON_NONE;
+    }
     if (target_parse_host(value, request->target.port, &request->host, &request->host_has_port) != ERR_NONE)
         return REASON_MALFORMED;
     /* Without a port the default was taken, which is the target's: so this compares what there is. */

@@ -16,10 +16,7 @@ static bool is_digit(uint8_t c)
 
 static bool are_values(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++)
-        if (!field_is_value(s.data[i]))
-            return false;
-    return true;
+    return field_value_run(s) == s.len;
 }
 
 /* RFC 9112 4: the space behind the code is there even when no phrase is. */
@@ -116,10 +113,10 @@ enum feed response_feed(struct response_parser *parser, struct span so_far, cons
         result = scan(parser, so_far, limits);
     if (result == LINE_GOOD)
         return FEED_MORE;
-    memset(out, 0, sizeof *out);
+    memset(out, 0, offsetof(struct response, headers)); /* behind header_count there is nothing to clear */
     if (result == LINE_EMPTY && read_head(span_first(so_far, parser->scanned), out))
         return FEED_DONE;
-    memset(out, 0, sizeof *out); /* nothing can act on half an answer */
+    memset(out, 0, offsetof(struct response, headers)); /* nothing can act on half an answer */
     return FEED_BAD;
 }
 

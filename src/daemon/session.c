@@ -110,7 +110,7 @@ static void on_tick(struct timer *timer)
     for (struct session *s = sessions->first; s != NULL; s = s->next) {
         daemon = s->daemon;
         if (daemon->state != DAEMON_RUNNING)
-            break;
+            break; /* nobody comes or goes any more, but what is open still uses */
         if (s->open && s->spec.ends_s != 0 && s->spec.ends_s <= wall_s()) {
             session_close(s, true, "ttl", "a session's time is over");
         } else if (!s->open && !s->asking) {
@@ -118,7 +118,8 @@ static void on_tick(struct timer *timer)
             session_post_ask(s);
         }
     }
-    sessions->ticking = sessions->first != NULL && daemon->state == DAEMON_RUNNING;
+    sessions_use_save(sessions, false);
+    sessions->ticking = sessions->first != NULL;
     if (sessions->ticking)
         timer_set(loop_wheel(daemon->loop), &sessions->tick, loop_now_ms(daemon->loop) + TICK_MS);
 }
@@ -167,6 +168,7 @@ static enum err make(struct daemon *daemon, const struct session_spec *spec, str
     snprintf(s->name, sizeof s->name, "unix:%s", s->path);
     s->listener = (struct tunnel_listener){.name = s->name, .index = SESSION_INDEX, .session = s};
     s->worker = least_loaded(daemon);
+    session_use_restore(s);
     *out = s;
     return ERR_NONE;
 }
@@ -437,6 +439,8 @@ void sessions_close(struct daemon *daemon)
         return;
     if (daemon->loop != NULL)
         timer_cancel(&sessions->tick);
+    if (daemon->state != DAEMON_STARTING)
+        sessions_use_save(sessions, true);
     while (sessions->first != NULL)
         forget(daemon, sessions->first);
     free(sessions);

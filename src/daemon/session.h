@@ -7,6 +7,7 @@
  *   session_spec.c    what is said of a session, as lines; the same lines are its file in the state directory
  *   session_agent.c   the definition of an agent, for its MCP endpoints
  *   session_place.c   its directory, its socket, its file
+ *   session_use.c     what it has used up, across a restart
  *   session_worker.c  what its worker does
  *   session_admin.c   the requests of the admin socket
  */
@@ -39,10 +40,11 @@ struct session_spec {
     char mcp_endpoints[SESSION_MCP]; /* that it declared, host:port with commas between them */
     bool agent_said;                 /* agent_file was named just now and is to be read */
     bool has_hosts, no_package_managers, no_mcp_servers, run_phase, deny_all;
-    uint64_t ttl_ms;           /* 0: none was given */
-    uint64_t opened_index;     /* of the log: none of its records stands before it */
-    uint64_t opened_s, ends_s; /* wall clock; ends_s 0: with nothing but close */
-    bool now;                  /* of a close */
+    uint64_t ttl_ms;                            /* 0: none was given */
+    uint64_t opened_index;                      /* of the log: none of its records stands before it */
+    uint64_t opened_s, ends_s;                  /* wall clock; ends_s 0: with nothing but close */
+    uint64_t used_up, used_down, quarantined_s; /* as its file has them, see session_use.c */
+    bool now;                                   /* of a close */
 };
 
 struct session {
@@ -54,8 +56,9 @@ struct session {
     /* What it is, for its life; `spec` is main's alone. */
     char id[SESSION_ID_MAX + 1], work[SESSION_ID_MAX + 1], agent[SESSION_ID_MAX + 1];
     char environment[SESSION_NAME_MAX + 1];
-    bool open;   /* main's */
-    bool asking; /* the worker was asked whether it still knows it */
+    bool use_unsaved; /* main's: what it has used is more than its file says */
+    bool open;        /* main's */
+    bool asking;      /* the worker was asked whether it still knows it */
     /* the worker's from here on */
     struct session *worker_next;
     struct tunnel_listener listener;
@@ -73,6 +76,7 @@ struct sessions {
     size_t open;
     struct timer tick;
     bool ticking;
+    size_t use_from; /* where the next round of saving begins */
     char dir[PATH_TEXT], state_dir[PATH_TEXT];
 };
 
@@ -98,7 +102,14 @@ bool session_agent_read(struct daemon *daemon, struct session_spec *spec, char *
 /* Makes the directory, gives it to the group and listens in it. */
 MUST_CHECK enum err session_place_open(struct session *session, int *out_fd, char *why, size_t why_cap);
 void session_place_remove(const struct session *session);
-bool session_place_save(const struct session *session);
+bool session_place_save(struct session *session);
+
+/* ---- session_use.c ---- */
+/* Main. What it has used so far, into its spec; and back when it is open again. */
+void session_use_note(struct session *session);
+void session_use_restore(struct session *session);
+/* Writes the files of those that have used more than they say: some of them, or `all`. */
+void sessions_use_save(struct sessions *sessions, bool all);
 
 /* ---- session_worker.c ---- */
 /* Main. Each is done by the worker in the order of the calls. */

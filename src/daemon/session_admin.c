@@ -53,6 +53,8 @@ static void describe(struct json *j, const struct session *session)
     json_key_u64(j, "opened_s", spec->opened_s);
     json_key_u64(j, "opened_index", spec->opened_index);
     json_key_u64(j, "ends_s", spec->ends_s);
+    json_key_u64(j, "used_up", gauge_spent(&session->use.meter.up));
+    json_key_u64(j, "used_down", gauge_spent(&session->use.meter.down));
 }
 
 static void say_session(struct ask *ask, const struct session *session)

@@ -97,10 +97,11 @@ void session_place_remove(const struct session *session)
 }
 
 /* Whole or not at all. It is not forced to the disk: after a power cut the sandboxes are gone as well. */
-bool session_place_save(const struct session *session)
+bool session_place_save(struct session *session)
 {
     char text[SESSION_BODY_MAX], fresh[PATH_TEXT + 8];
     struct outbuf out = outbuf_make(text, sizeof text);
+    session_use_note(session);
     session_spec_write(&session->spec, &out);
     /* No session is called like this: none begins with a dot. */
     int n = snprintf(fresh, sizeof fresh, "%s/.new", session->daemon->sessions->state_dir);

@@ -121,6 +121,12 @@ static bool read_own(struct session_spec *spec, const char *key, const char *val
         return text_u64(span_text(value), INT64_MAX, &spec->opened_index) == ERR_NONE;
     if (strcmp(key, "opened_s") == 0)
         return text_u64(span_text(value), UINT32_MAX, &spec->opened_s) == ERR_NONE;
+    if (strcmp(key, "used_up") == 0)
+        return text_u64(span_text(value), INT64_MAX, &spec->used_up) == ERR_NONE;
+    if (strcmp(key, "used_down") == 0)
+        return text_u64(span_text(value), INT64_MAX, &spec->used_down) == ERR_NONE;
+    if (strcmp(key, "quarantined_s") == 0)
+        return text_u64(span_text(value), UINT64_MAX / 1000, &spec->quarantined_s) == ERR_NONE;
     if (strcmp(key, "ends_s") == 0)
         return text_u64(span_text(value), UINT64_MAX / 1000, &spec->ends_s) == ERR_NONE;
     return false;
@@ -255,6 +261,12 @@ void session_spec_write(const struct session_spec *spec, struct outbuf *out)
     outbuf_u64(out, spec->opened_s);
     outbuf_text(out, "\nends_s=");
     outbuf_u64(out, spec->ends_s);
+    outbuf_text(out, "\nused_up=");
+    outbuf_u64(out, spec->used_up);
+    outbuf_text(out, "\nused_down=");
+    outbuf_u64(out, spec->used_down);
+    outbuf_text(out, "\nquarantined_s=");
+    outbuf_u64(out, spec->quarantined_s);
     outbuf_char(out, '\n');
     lines_of("label", spec->labels, out);
     char limits[SESSION_LIMITS_TEXT];

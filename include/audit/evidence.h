@@ -14,8 +14,9 @@ struct evidence;
 
 #define EVIDENCE_PROOF_MAX 8192 /* of one tlog-proof */
 
-/* `vkey`: the verifier key to hold the checkpoint against; NULL: the directory's own. ERR_CORRUPT: it does not hash to
- * what was signed (audit verify says where); ERR_NOT_FOUND: no log, or nothing signed yet. */
+/* `vkey`: the verifier key to hold the checkpoint against, or any before it that leads to it over hand-overs which both
+ * keys signed; NULL: the directory's own. ERR_CORRUPT: it does not hash to what was signed (audit verify says where);
+ * ERR_NOT_FOUND: no log, or nothing signed yet. */
 MUST_CHECK enum err evidence_open(const char *dir, const char *vkey, struct evidence **out, char *message,
                                   size_t message_cap);
 void evidence_close(struct evidence *e); /* NULL is allowed */
@@ -27,6 +28,9 @@ const char *evidence_vkey(const struct evidence *e);
 
 /* A C2SP tlog-proof of one entry against the checkpoint. ERR_NOT_FOUND: it is not signed yet. */
 MUST_CHECK enum err evidence_prove(struct evidence *e, uint64_t index, struct outbuf *out);
+/* The hand-overs of the signing key below `dir`/rotations, which must not exist: each key_rotated entry, and its
+ * tlog-proof against the checkpoint that both keys signed. ERR_NOT_FOUND: there is none. Bundles and tiles hold them. */
+MUST_CHECK enum err evidence_rotations(struct evidence *e, const char *dir);
 /* True if the first head.size entries have this root. */
 bool evidence_extends(struct evidence *e, const struct tree_head *head);
 

@@ -71,15 +71,22 @@ static enum err read_head(struct evidence *e, const char *vkey, char *message, s
         return refuse(ERR_NOT_FOUND, message, cap, "no log there");
     enum err key = read_key(e, dir, vkey);
     enum err err = io_read_file(dir, "checkpoint", e->text, sizeof e->text, &e->text_len);
+    if (err == ERR_NONE)
+        err = note_checkpoint_parse(span_make(e->text, e->text_len), &c, &covered);
+    if (err == ERR_NONE && covered == e->text_len)
+        e->head = c.head;
+    enum err keys = key == ERR_NONE && err == ERR_NONE ? evidence_keys_read(e, dir) : ERR_NONE;
     close(dir);
     if (key != ERR_NONE)
         return refuse(key, message, cap, "the verifier key cannot be read");
-    if (err != ERR_NONE)
+    if (err == ERR_NOT_FOUND)
         return refuse(err, message, cap, "nothing is signed there yet");
-    err = note_checkpoint_parse(span_make(e->text, e->text_len), &c, &covered);
-    if (err != ERR_NONE || covered != e->text_len || !note_checkpoint_check(&c, &e->key))
+    if (keys == ERR_CORRUPT)
+        return refuse(keys, message, cap, "the keys were not handed over as keys/rotations says");
+    if (err != ERR_NONE || covered != e->text_len || keys == ERR_DENIED || !note_checkpoint_check(&c, &e->key))
         return refuse(ERR_CORRUPT, message, cap, "the checkpoint is not signed with this key");
-    e->head = c.head;
+    if (keys != ERR_NONE)
+        return refuse(keys, message, cap, "keys/rotations cannot be read");
     note_key_format(&e->key, e->vkey);
     return ERR_NONE;
 }
@@ -122,6 +129,8 @@ enum err evidence_open(const char *dir, const char *vkey, struct evidence **out,
     enum err err = read_head(e, vkey, message, message_cap);
     if (err == ERR_NONE) {
         err = hash_entries(e);
+        if (err == ERR_NONE)
+            err = evidence_keys_check(e);
         if (err != ERR_NONE)
             refuse(err, message, message_cap,
                    err == ERR_CORRUPT ? "the entries are not those that were signed; audit verify says where"
@@ -141,6 +150,8 @@ void evidence_close(struct evidence *e)
     for (unsigned i = 0; i < TREE_ARRAYS; i++)
         free(e->rows[i].hashes);
     digest_free(e->digest);
+    rotations_free(&e->rotations);
+    free(e->overlaps);
     free(e);
 }
 
@@ -164,14 +175,15 @@ const char *evidence_vkey(const struct evidence *e)
     return e->vkey;
 }
 
-enum err evidence_prove(struct evidence *e, uint64_t index, struct outbuf *out)
+enum err evidence_prove_in(struct evidence *e, uint64_t index, const struct tree_head *head, struct span checkpoint,
+                           struct outbuf *out)
 {
     uint8_t proof[TREE_PROOF_MAX][DIGEST_BYTES];
     size_t count = 0;
-    if (index >= e->head.size)
+    if (index >= head->size)
         return ERR_NOT_FOUND;
     struct tree_source source = evidence_source(e);
-    enum err err = tree_prove_inclusion(&source, index, e->head.size, proof, &count);
+    enum err err = tree_prove_inclusion(&source, index, head->size, proof, &count);
     if (err != ERR_NONE)
         return err;
     outbuf_text(out, "c2sp.org/tlog-proof@v1\nindex ");
@@ -183,8 +195,26 @@ enum err evidence_prove(struct evidence *e, uint64_t index, struct outbuf *out)
         outbuf_char(out, '\n');
     }
     outbuf_char(out, '\n');
-    outbuf_span(out, evidence_checkpoint(e));
+    outbuf_span(out, checkpoint);
     return out->overflow ? ERR_TOO_BIG : ERR_NONE;
+}
+
+enum err evidence_prove(struct evidence *e, uint64_t index, struct outbuf *out)
+{
+    return evidence_prove_in(e, index, &e->head, evidence_checkpoint(e), out);
+}
+
+enum err evidence_rotations(struct evidence *e, const char *dir)
+{
+    int fd = -1;
+    if (e->rotations.count == 0)
+        return ERR_NOT_FOUND;
+    enum err err = evidence_mkdir(dir, &fd);
+    if (err == ERR_NONE)
+        err = evidence_keys_put(e, fd);
+    if (fd >= 0)
+        close(fd);
+    return err;
 }
 
 bool evidence_extends(struct evidence *e, const struct tree_head *head)

@@ -189,6 +189,8 @@ static enum err put_all(struct evidence *e, struct bundling *b, int dir)
         err = evidence_put(dir, "checkpoint", evidence_checkpoint(e));
     if (err == ERR_NONE)
         err = evidence_put(dir, "log.vkey", span_make(vkey, (size_t)len));
+    if (err == ERR_NONE)
+        err = evidence_keys_put(e, dir);
     return err == ERR_NONE ? put_manifest(e, b, dir) : err;
 }
 

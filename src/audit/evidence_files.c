@@ -118,6 +118,8 @@ enum err evidence_tiles(struct evidence *e, const char *dir)
         err = put_hashes(e, b.dir);
     if (err == ERR_NONE)
         err = evidence_each(e, add_entry, &b);
+    if (err == ERR_NONE)
+        err = evidence_keys_put(e, b.dir);
     /* Last: whoever sees it finds everything it speaks of. */
     if (err == ERR_NONE)
         err = evidence_put(b.dir, "checkpoint", evidence_checkpoint(e));

@@ -4,6 +4,7 @@
 
 #include "audit/evidence.h"
 #include "note.h"
+#include "rotations.h"
 #include "tree.h"
 
 struct evidence_row {
@@ -11,10 +12,19 @@ struct evidence_row {
     uint64_t count, cap;
 };
 
+/* The checkpoint that two keys have signed. */
+struct evidence_overlap {
+    struct tree_head head;
+    char text[NOTE_TEXT_MAX];
+    size_t len;
+};
+
 struct evidence {
     const char *dir; /* borrowed */
     struct digest *digest;
-    struct note_key key;
+    struct note_key key; /* that signed the checkpoint */
+    struct rotations rotations;
+    struct evidence_overlap *overlaps; /* one for each of them */
     char vkey[NOTE_VKEY_MAX];
     char text[NOTE_TEXT_MAX]; /* the checkpoint */
     size_t text_len;
@@ -24,6 +34,18 @@ struct evidence {
 };
 
 struct tree_source evidence_source(struct evidence *e);
+
+/* A tlog-proof of one entry against a checkpoint of this log. */
+MUST_CHECK enum err evidence_prove_in(struct evidence *e, uint64_t index, const struct tree_head *head,
+                                      struct span checkpoint, struct outbuf *out);
+
+/* evidence_keys.c */
+/* From the key that was given to the one that signed the head. ERR_DENIED: it is none of this log. */
+MUST_CHECK enum err evidence_keys_read(struct evidence *e, int dir);
+/* Once the entries are hashed: they say the same. */
+MUST_CHECK enum err evidence_keys_check(struct evidence *e);
+/* Below rotations/: each hand-over with its proof. */
+MUST_CHECK enum err evidence_keys_put(struct evidence *e, int dir);
 
 /* evidence_bundle.c: when an entry was sealed, in ms. */
 int64_t evidence_time(struct span leaf);

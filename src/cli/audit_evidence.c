@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_INDEX = 1000, OPT_UID, OPT_ENV, OPT_FROM, OPT_TO, OPT_OUT, OPT_KEY, OPT_PIN, OPT_SESSION };
+enum { OPT_INDEX = 1000, OPT_UID, OPT_ENV, OPT_FROM, OPT_TO, OPT_OUT, OPT_KEY, OPT_PIN, OPT_SESSION, OPT_ROTATIONS };
 
 struct evidence_args {
     const char *dir, *out, *key, *uid, *pin;
     struct evidence_bundle bundle;
-    bool has_index;
+    bool has_index, rotations;
     uint64_t index;
 };
 
@@ -32,6 +32,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_ENV:
         a->bundle.environment = arg;
+        return 0;
+    case OPT_ROTATIONS:
+        a->rotations = true;
         return 0;
     case OPT_SESSION:
         a->bundle.session = arg;
@@ -126,18 +129,29 @@ static int prove_environment(struct evidence_args *a, struct evidence *e)
     return 0;
 }
 
+static int prove_rotations(const struct evidence_args *a, struct evidence *e)
+{
+    enum err err = evidence_rotations(e, a->out);
+    if (err == ERR_NOT_FOUND)
+        return audit_fail("prove", a->dir, ERR_IO, "this log was signed with one key only");
+    return err == ERR_NONE ? 0 : audit_fail("prove", a->out, err, err_text(err));
+}
+
 int audit_verb_prove(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"index",                                          OPT_INDEX, "N", 0, "the entry with this index (metadata.sequence)", 0},
-        {"uid",                                             OPT_UID, "ID", 0, "the entry with this metadata.uid", 0},
-        {"env", OPT_ENV, "NAME", 0, "all entries of this environment, as a directory (--out)", 0},
-        {"session",                                                OPT_SESSION, "ID", 0, "of the environment: from the first record of this session to its last", 0},
-        {"from",OPT_FROM, "TIME", 0, "of the environment: from this time on", 0},
-        {"to",                                               OPT_TO, "TIME", 0, "of the environment: before this time", 0},
-        {"out",                                               OPT_OUT, "PATH", 0, "file or directory to make; else standard output", 0},
-        {"key",                                            OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
-        {0                                         },
+        {"index",                                                    OPT_INDEX, "N", 0, "the entry with this index (metadata.sequence)", 0},
+        {"uid",                                                       OPT_UID, "ID", 0, "the entry with this metadata.uid", 0},
+        {"env",           OPT_ENV, "NAME", 0, "all entries of this environment, as a directory (--out)", 0},
+        {"rotations",                                                          OPT_ROTATIONS, 0, 0,
+         "the hand-overs of the signing key, as a directory (--out): they lead from an older key to the one that signs "
+         "now", 0},
+        {"session",OPT_SESSION, "ID", 0, "of the environment: from the first record of this session to its last", 0},
+        {"from",                                                         OPT_FROM, "TIME", 0, "of the environment: from this time on", 0},
+        {"to",                                                         OPT_TO, "TIME", 0, "of the environment: before this time", 0},
+        {"out",                                                      OPT_OUT, "PATH", 0, "file or directory to make; else standard output", 0},
+        {"key",                                                    OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
+        {0},
     };
     static const struct argp argp = {
         options,
@@ -154,22 +168,24 @@ int audit_verb_prove(int argc, char **argv)
     struct evidence_args args = {0};
     struct evidence *e = NULL;
     argp_parse(&argp, argc, argv, 0, NULL, &args);
-    if (args.has_index + (args.uid != NULL) + (args.bundle.environment != NULL) != 1) {
-        fputs("sallyport audit prove: give one of --index, --uid and --env\n", stderr);
+    if (args.has_index + (args.uid != NULL) + (args.bundle.environment != NULL) + args.rotations != 1) {
+        fputs("sallyport audit prove: give one of --index, --uid, --env and --rotations\n", stderr);
         return EXIT_USAGE;
     }
     if (args.bundle.session != NULL && args.bundle.environment == NULL) {
         fputs("sallyport audit prove: --session wants --env, whose numbers it is proven by\n", stderr);
         return EXIT_USAGE;
     }
-    if (args.bundle.environment != NULL && args.out == NULL) {
-        fputs("sallyport audit prove: --env wants --out, a directory to make\n", stderr);
+    if ((args.bundle.environment != NULL || args.rotations) && args.out == NULL) {
+        fputs("sallyport audit prove: --env and --rotations want --out, a directory to make\n", stderr);
         return EXIT_USAGE;
     }
     int status = audit_open_evidence("prove", args.dir, args.key, &e);
     if (status != 0)
         return status;
-    if (args.uid != NULL)
+    if (args.rotations)
+        status = prove_rotations(&args, e);
+    else if (args.uid != NULL)
         status = prove_uid(&args, e);
     else if (args.has_index)
         status = prove_one(&args, e, args.index);

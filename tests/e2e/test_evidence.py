@@ -242,6 +242,70 @@ def test_a_bundle_of_one_environment(lab, go):
     assert not (out / "none").exists()
 
 
+def test_an_older_key_leads_to_the_newest(lab, go):
+    """Evidence of before and behind two hand-overs of the key, for somebody who has the first key alone: the checkpoint
+    that both keys signed holds the entry that names the next one."""
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    keys = [proxy.ready["audit_key"]]
+    for i in range(3):
+        proxy.connect(f"d{i}.test", 443).expect(status=403).close()
+        if i == 2:
+            break
+        done = subprocess.run([proxy.binary, "audit", "rotate-key", "--admin", f"unix:{proxy.folder}/admin/a.sock"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, **unprivileged())
+        assert done.returncode == 0, done.stdout.decode()
+        keys.append(done.stdout.decode().strip())
+    assert proxy.stop() == 0
+    log = Log(proxy, proxy.folder)
+    out = lab.make_folder("out")
+    if os.geteuid() == 0:
+        os.chown(out, unprivileged()["user"], unprivileged()["group"])
+    for i, key in enumerate(keys):
+        log.run("prove", "--key", key, "--rotations", "--out", out / f"r{i}")
+        log.run("prove", "--key", key, "--env", "env-a", "--out", out / f"bundle{i}")
+        log.run("tiles", "--key", key, "--out", out / f"tiles{i}")
+        log.run("absence", "--key", key, "--env", "env-a", "--host", "a.test")
+    for folder in ("r2", "bundle2", "tiles2"):
+        assert tree_of(out / folder / "rotations") == tree_of(out / "r0" / "rotations")
+    assert (out / "bundle0" / "log.vkey").read_text().strip() == keys[2]
+    # From the first key on, with Go's packages: each hand-over under the key before it.
+    rotations = out / "bundle0" / "rotations"
+    entries = sorted(int(p.stem) for p in rotations.glob("*.json"))
+    assert len(entries) == 2 and len(tree_of(rotations)) == 4
+    have = keys[0]
+    for index in entries:
+        (log.folder / "have.vkey").write_text(have + "\n")
+        done = go("proof", log.folder / "have.vkey", rotations / f"{index}.tlog-proof", rotations / f"{index}.json")
+        assert done.returncode == 0 and done.stdout.decode() == f"entry {index}\n", done.stdout.decode()
+        entry = json.loads((rotations / f"{index}.json").read_bytes())
+        assert entry["metadata"]["event_code"] == "key_rotated" and entry["unmapped"]["old_vkey"] == have
+        have = entry["unmapped"]["new_vkey"]
+    assert have == keys[2]
+    (log.folder / "have.vkey").write_text(have + "\n")
+    first = log.folder / "first.json"
+    first.write_bytes(log.leaf(0))
+    log.run("prove", "--key", keys[0], "--index", "0", "--out", log.folder / "0.tlog-proof")
+    assert go("proof", log.folder / "have.vkey", log.folder / "0.tlog-proof", first).returncode == 0
+    (log.folder / "have.vkey").write_text(keys[0] + "\n")
+    assert go("proof", log.folder / "have.vkey", log.folder / "0.tlog-proof", first).returncode == 1
+    # A statement that is not what was signed leads nowhere; nor does a key of another log.
+    stranger = lab.proxy(allowed_hosts=["a.test"])
+    log.run("prove", "--key", stranger.ready["audit_key"], "--index", "0", expect=2)
+    listed = log.dir / "keys" / "rotations"
+    text = listed.read_text()
+    listed.write_text(text.replace(keys[1], stranger.ready["audit_key"]))
+    log.run("prove", "--key", keys[0], "--index", "0", expect=2)
+    rows = text.splitlines(keepends=True)
+    listed.write_text(str(int(rows[0].split()[0]) - 1) + " " + rows[0].split(" ", 1)[1] + rows[1])
+    log.run("prove", "--key", keys[0], "--index", "0", expect=2)
+    listed.write_text(text)
+    log.run("prove", "--key", keys[0], "--index", "0")
+
+
+def tree_of(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
 def test_openssl_checks_the_signature(log):
     """As docs/audit-format.md shows it; a changed size fails."""
     script = r"""

@@ -20,35 +20,38 @@ def dig(record, *path):
     return record
 
 
+# The words that tests use for a record's fields.
+FACTS = {
+    "verdict": lambda r: {1: "allow", 2: "deny"}.get(r.get("action_id")),
+    "reason": lambda r: r.get("status_code"),
+    "severity": lambda r: r.get("severity_id"),
+    "activity": lambda r: r.get("activity_id"),
+    "class_uid": lambda r: r.get("class_uid"),
+    "stage": lambda r: dig(r, "unmapped", "stage"),
+    "raw_target": lambda r: dig(r, "unmapped", "raw_target"),
+    "host": lambda r: dig(r, "dst_endpoint", "hostname") or dig(r, "query", "hostname"),
+    "address": lambda r: dig(r, "dst_endpoint", "ip"),
+    "port": lambda r: dig(r, "dst_endpoint", "port"),
+    "peer": lambda r: dig(r, "src_endpoint", "ip"),
+    "src_port": lambda r: dig(r, "src_endpoint", "port"),
+    "flow": lambda r: dig(r, "metadata", "correlation_uid"),
+    "sequence": lambda r: dig(r, "metadata", "sequence"),
+    "environment": lambda r: dig(r, "metadata", "tenant_uid"),
+    "rule": lambda r: dig(r, "firewall_rule", "uid"),
+    "policy": lambda r: dig(r, "policy", "uid"),
+    "generation": lambda r: dig(r, "policy", "version"),
+    "sni": lambda r: dig(r, "tls", "sni"),
+    "up": lambda r: dig(r, "traffic", "bytes_out"),
+    "down": lambda r: dig(r, "traffic", "bytes_in"),
+    "answers": lambda r: dig(r, "unmapped", "answers"),
+    "dials": lambda r: dig(r, "unmapped", "dials"),
+    "dns_sent": lambda r: dig(r, "unmapped", "dns_sent"),
+    "count": lambda r: r.get("count"),
+}
+
+
 def facts(record):
-    """The words that tests use for a record's fields."""
-    return {
-        "verdict": {1: "allow", 2: "deny"}.get(record.get("action_id")),
-        "reason": record.get("status_code"),
-        "severity": record.get("severity_id"),
-        "activity": record.get("activity_id"),
-        "class_uid": record.get("class_uid"),
-        "stage": dig(record, "unmapped", "stage"),
-        "raw_target": dig(record, "unmapped", "raw_target"),
-        "host": dig(record, "dst_endpoint", "hostname") or dig(record, "query", "hostname"),
-        "address": dig(record, "dst_endpoint", "ip"),
-        "port": dig(record, "dst_endpoint", "port"),
-        "peer": dig(record, "src_endpoint", "ip"),
-        "src_port": dig(record, "src_endpoint", "port"),
-        "flow": dig(record, "metadata", "correlation_uid"),
-        "sequence": dig(record, "metadata", "sequence"),
-        "environment": dig(record, "metadata", "tenant_uid"),
-        "rule": dig(record, "firewall_rule", "uid"),
-        "policy": dig(record, "policy", "uid"),
-        "generation": dig(record, "policy", "version"),
-        "sni": dig(record, "tls", "sni"),
-        "up": dig(record, "traffic", "bytes_out"),
-        "down": dig(record, "traffic", "bytes_in"),
-        "answers": dig(record, "unmapped", "answers"),
-        "dials": dig(record, "unmapped", "dials"),
-        "dns_sent": dig(record, "unmapped", "dns_sent"),
-        "count": record.get("count"),
-    }
+    return {name: look(record) for name, look in FACTS.items()}
 
 
 def row(record):
@@ -80,7 +83,6 @@ class Audit:
             if self.checker:
                 self._bad += [f"{p}: {row(record)}" for p in self.checker(record)]
             self._records.append(record)
-            self._facts.append(facts(record))
             self._digest.update(line + b"\n")
             if record.get("class_uid") in FLOW_CLASSES:
                 self._add_to_flow(record, len(self._records) - 1)
@@ -109,15 +111,14 @@ class Audit:
         key = dig(record, "metadata", "correlation_uid") or dig(record, "metadata", "uid")
         if key not in self._flows:
             self._flows[key] = []
-            have = self._facts[index]
-            self._by_client.setdefault((have["peer"], have["src_port"]), []).append(key)
+            who = FACTS["peer"](record), FACTS["src_port"](record)
+            self._by_client.setdefault(who, []).append(key)
         self._flows[key].append(index)
 
     def skip(self, count):
         """Of a log that another program made: its first records are not looked at."""
         self._skipped = count
         self._records = [{}] * count
-        self._facts = [facts({})] * count
         self._digest = hashlib.sha256()
         self._flows = {}  # flow id: [indices]
         self._by_client = {}  # (peer, port): [flow ids]
@@ -142,19 +143,19 @@ class Audit:
         return self._flows.values()
 
     def attempts(self, **match):
-        return [self._records[flow[0]] for flow in self._candidates(match) if has(self._facts[flow[0]], match)]
+        return [self._records[flow[0]] for flow in self._candidates(match) if matches(self._records[flow[0]], match)]
 
     def outcomes(self, **match):
         return [self._records[i] for flow in self._candidates(match) for i in flow[1:]
-                if dig(self._records[i], "metadata", "event_code") != "traffic" and has(self._facts[i], match)]
+                if dig(self._records[i], "metadata", "event_code") != "traffic" and matches(self._records[i], match)]
 
     def events(self, name=None, **match):
         self._look()
         out = []
-        for record, have in zip(self._records, self._facts):
+        for record in self._records:
             if record.get("class_uid") in (*FLOW_CLASSES, DNS_CLASS):
                 continue
-            if (name is None or name in json.dumps(record)) and has(have, match):
+            if (name is None or name in json.dumps(record)) and matches(record, match):
                 out.append(record)
         return out
 
@@ -221,10 +222,7 @@ class Audit:
 
 
 def matches(record, match):
-    return has(facts(record), match)
-
-
-def has(have, match):
-    unknown = set(match) - set(have)
+    unknown = set(match) - set(FACTS)
     assert not unknown, f"no such facts: {unknown}"
+    have = {name: FACTS[name](record) for name in match}
     return all(have[k] in v if isinstance(v, (set, frozenset)) else have[k] == v for k, v in match.items())

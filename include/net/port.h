@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * port: one end of a lane: a socket seen as "may be read", "may be written", recv, send. The raw port is a
- * non-blocking stream socket with one edge-triggered registration for both directions, added once and never changed;
- * its callback only sets the flags and wakes the owner, and EAGAIN clears them. A TLS port or a test's fake has other
- * operations behind the same struct.
+ * non-blocking stream socket with one edge-triggered registration; its callback only sets the flags and wakes the
+ * owner, and EAGAIN clears them. A dialled socket is registered for both directions at once, an accepted one when its
+ * owner first has to hear of it, and for writing when it first was full. A TLS port or a test's fake has other operations
+ * behind the same struct.
  */
 #ifndef NET_PORT_H
 #define NET_PORT_H
@@ -30,6 +31,7 @@ struct port_ops {
     enum port_io (*splice_in)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
     enum port_io (*splice_out)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
     void (*shutdown_write)(struct port *port);
+    enum err (*listen)(struct port *port); /* as port_listen() says; NULL where every port hears from the start */
     /* Ends it, with a reset instead of an orderly close if `reset`. The port must not be used afterwards. */
     void (*close)(struct port *port, bool reset);
 };
@@ -42,6 +44,7 @@ struct port {
     void *owner;
     int fd; /* -1 for a fake */
     bool readable, writable;
+    bool deaf; /* no event comes before port_listen() */
 };
 
 static inline enum port_io port_recv(struct port *p, void *buf, size_t len, size_t *out_n)
@@ -67,6 +70,11 @@ static inline enum port_io port_send_last(struct port *p, const void *buf, size_
         p->ops->shutdown_write(p);
     return io;
 }
+/* From now on events come, beginning with what has happened meanwhile. On failure it stays deaf. */
+MUST_CHECK static inline enum err port_listen(struct port *p)
+{
+    return p->deaf ? p->ops->listen(p) : ERR_NONE;
+}
 static inline void port_close(struct port *p, bool reset)
 {
     p->ops->close(p, reset);
@@ -74,11 +82,17 @@ static inline void port_close(struct port *p, bool reset)
 
 /*
  * A raw port from the loop's pool around a connected or connecting non-blocking socket, which it owns from now on.
- * On failure the socket stays the caller's. `readable` and `writable` begin as given (an accepted socket: true, true, so that it is read before the first wait).
+ * On failure the socket stays the caller's. `readable` and `writable` begin as given.
  * port_close() unregisters, closes and returns it to the pool at the end of the turn.
  */
 MUST_CHECK enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, port_wake_fn *wake,
                                  void *owner, struct port **out);
+
+/*
+ * The same around a socket that was just accepted: readable and writable, so that it is read before the first wait, and
+ * deaf. Many clients are answered and gone before anything had to be heard of them.
+ */
+MUST_CHECK enum err port_raw_accepted(struct loop *loop, int fd, struct port **out);
 
 /*
  * Says that the socket is TCP, right after port_raw_new(): a read that is shorter than its buffer then clears `readable`

@@ -42,7 +42,7 @@ void worker_on_accept(void *arg, const struct accepted *accepted)
         .pid = accepted->pid,
     };
     struct port *port = NULL;
-    if (port_raw_new(worker->loop, accepted->fd, true, true, NULL, NULL, &port) != ERR_NONE) {
+    if (port_raw_accepted(worker->loop, accepted->fd, &port) != ERR_NONE) {
         close(accepted->fd);
         return;
     }

@@ -33,7 +33,8 @@
 #include <unistd.h>
 
 #define PORTS_A_SLAB 64
-#define EVENTS       (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define EVENTS_IN    (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define EVENTS       (EVENTS_IN | EPOLLOUT)
 #define EVENTS_END   (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
 struct raw_port {
@@ -41,6 +42,7 @@ struct raw_port {
     struct loop *loop;
     struct watch watch;
     bool is_tcp;
+    bool hears_room;  /* registered for EPOLLOUT too */
     bool urgent_seen; /* EPOLLPRI was reported: a short read proves nothing */
     bool end_seen;    /* an end or an error was reported */
     bool error_seen;  /* it was an error */
@@ -62,13 +64,24 @@ static enum port_io reading_failed(struct port *port)
     return PORT_RESET;
 }
 
+/* It is full. Most sockets never are, and so are not registered for this before. A change of the registration looks at
+ * the socket again, so that room which has come meanwhile is an event. */
+static void wait_for_room(struct raw_port *r)
+{
+    r->port.writable = false;
+    if (!r->port.deaf && !r->hears_room) {
+        watch_change(r->loop, &r->watch, r->port.fd, EVENTS);
+        r->hears_room = true;
+    }
+}
+
 static enum port_io writing_failed(struct port *port)
 {
-    if (errno == EAGAIN || errno == EINTR) {
-        port->writable = errno == EINTR;
+    if (errno == EAGAIN) {
+        wait_for_room(raw(port));
         return PORT_AGAIN;
     }
-    return PORT_RESET;
+    return errno == EINTR ? PORT_AGAIN : PORT_RESET;
 }
 
 static void short_read(struct raw_port *r)
@@ -113,7 +126,7 @@ static enum port_io send_with(struct port *port, const void *buf, size_t len, in
         return writing_failed(port);
     }
     if ((size_t)n < len) {
-        port->writable = false;
+        wait_for_room(raw(port));
     }
     *out_n = (size_t)n;
     return PORT_OK;
@@ -190,7 +203,9 @@ static void raw_close(struct port *port, bool reset)
 
         (void)ignored;
     }
-    watch_remove(r->loop, &r->watch);
+    if (!port->deaf) {
+        watch_remove(r->loop, &r->watch);
+    }
     close(port->fd);
     port->fd = -1;
     port->wake = NULL;
@@ -199,16 +214,6 @@ static void raw_close(struct port *port, bool reset)
     port->writable = false;
     loop_bury(r->loop, r, raw_bury);
 }
-
-static const struct port_ops raw_ops = {
-    .recv = raw_recv,
-    .send = raw_send,
-    .send_last = raw_send_last,
-    .splice_in = raw_splice_in,
-    .splice_out = raw_splice_out,
-    .shutdown_write = raw_shutdown_write,
-    .close = raw_close,
-};
 
 static void raw_event(struct watch *watch, uint32_t events)
 {
@@ -227,15 +232,43 @@ static void raw_event(struct watch *watch, uint32_t events)
     }
 }
 
-enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, port_wake_fn *wake, void *owner,
-                      struct port **out)
+static enum err raw_listen(struct port *port)
+{
+    struct raw_port *r = raw(port);
+    enum err err = watch_add(r->loop, &r->watch, port->fd, port->writable ? EVENTS_IN : EVENTS, raw_event);
+
+    if (err == ERR_NONE) {
+        port->deaf = false;
+        r->hears_room = !port->writable;
+    }
+    return err;
+}
+
+static const struct port_ops raw_ops = {
+    .recv = raw_recv,
+    .send = raw_send,
+    .send_last = raw_send_last,
+    .splice_in = raw_splice_in,
+    .splice_out = raw_splice_out,
+    .shutdown_write = raw_shutdown_write,
+    .listen = raw_listen,
+    .close = raw_close,
+};
+
+static struct raw_port *take(struct loop *loop)
 {
     struct pool *pool = &loop_pools(loop)->ports;
 
     if (pool->size == 0) {
         pool_init(pool, sizeof(struct raw_port), PORTS_A_SLAB);
     }
-    struct raw_port *r = pool_take(pool);
+    return pool_take(pool);
+}
+
+enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, port_wake_fn *wake, void *owner,
+                      struct port **out)
+{
+    struct raw_port *r = take(loop);
 
     if (r == NULL) {
         return ERR_NO_MEMORY;
@@ -243,12 +276,26 @@ enum err port_raw_new(struct loop *loop, int fd, bool readable, bool writable, p
     enum err err = watch_add(loop, &r->watch, fd, EVENTS, raw_event);
 
     if (err != ERR_NONE) {
-        pool_give(pool, r);
+        pool_give(&loop_pools(loop)->ports, r);
         return err;
     }
     r->loop = loop;
+    r->hears_room = true;
     r->port = (struct port){
         .ops = &raw_ops, .wake = wake, .owner = owner, .fd = fd, .readable = readable, .writable = writable};
+    *out = &r->port;
+    return ERR_NONE;
+}
+
+enum err port_raw_accepted(struct loop *loop, int fd, struct port **out)
+{
+    struct raw_port *r = take(loop);
+
+    if (r == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    r->loop = loop;
+    r->port = (struct port){.ops = &raw_ops, .fd = fd, .readable = true, .writable = true, .deaf = true};
     *out = &r->port;
     return ERR_NONE;
 }

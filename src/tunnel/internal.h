@@ -79,7 +79,7 @@ struct exchange {
     uint8_t interim;     /* 1xx answers so far */
 };
 
-/* What is needed until the relay begins, and freed then. */
+/* What is needed until the relay begins, and freed then. Each attempt begins with setup_clear(). */
 struct setup {
     struct buffer *in; /* what the client sent and nobody took */
     size_t in_len;
@@ -92,23 +92,30 @@ struct setup {
     bool has_answers, has_dialled;
     bool lookup_share_full; /* there was no room for its records because its environment holds enough */
     struct admitted admitted;
-    char raw_target[REDACT_TARGET_MAX];
     uint16_t raw_target_len;
     bool raw_target_truncated;
     uint32_t raw_target_bytes; /* 0: it is shown whole */
-    char raw_target_hash[REDACT_HASH_TEXT];
     uint8_t raw_target_hash_len;
     char method[24];
-    char path[REDACT_TARGET_MAX], query_names[REDACT_NAMES_MAX]; /* redacted */
     uint16_t path_len, query_names_len;
     struct exchange http;
-    struct hostname sni;               /* when the hello named one */
-    char odd_sni[REDACT_UNPARSED_MAX]; /* what stood there when it was no host name, redacted */
     uint8_t odd_sni_len;
     bool odd_sni_truncated;
     uint8_t minor;
     bool head_only;
+    /* From here on the lengths say what counts, and nothing else is cleared. */
+    struct hostname sni;               /* when the hello named one */
+    char odd_sni[REDACT_UNPARSED_MAX]; /* what stood there when it was no host name, redacted */
+    char raw_target[REDACT_TARGET_MAX];
+    char raw_target_hash[REDACT_HASH_TEXT];
+    char path[REDACT_TARGET_MAX], query_names[REDACT_NAMES_MAX]; /* redacted */
 };
+
+static inline void setup_clear(struct setup *s)
+{
+    memset(s, 0, offsetof(struct setup, sni));
+    s->sni.len = 0;
+}
 
 struct tunnel {
     struct tunnels *home;
@@ -139,6 +146,7 @@ struct tunnel {
     uint64_t traffic_ms;                            /* when its traffic was last looked at */
     uint64_t traffic_recorded;                      /* bytes that the last record told of */
     uint64_t upstream_generation;                   /* of the book under which the upstream was last judged */
+    const struct policy *upstream_policy;           /* of that book, to be compared alone; NULL: ask again */
     struct flow_times times;
     uint8_t flow[FLOW_ID_BYTES];
     uint32_t dials, dns_sent;
@@ -164,6 +172,8 @@ struct tunnel {
     struct meter *came_by; /* counts it if it comes to nothing; NULL: it was counted */
     struct pace pace;
     bool running, timed_out;
+    bool arm;      /* the deadline of the step is not set yet */
+    bool unminded; /* this step waits for nothing that a deaf client could say */
     bool holds_credit, holds_outcome_credit, holds_upstream_fd, holds_tunnel, holds_held;
     bool judged_hello, has_hello, sni_present, ech;
     bool heard; /* a whole head, or one that was bad enough */
@@ -218,8 +228,13 @@ struct tunnels {
 
 #define CREDIT_WAIT_MS 1000u /* for room in the desk */
 
-#define COUNT(home, name, n) atomic_fetch_add_explicit(&(home)->counters.name, (n), memory_order_relaxed)
-#define LIMIT_HIT(home, row) atomic_fetch_add_explicit(&(home)->counters.limits[row], 1, memory_order_relaxed)
+/* The worker alone writes its counters: a load and a store, and no bus lock. */
+static inline void counter_add(atomic_uint_fast64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+#define COUNT(home, name, n) counter_add(&(home)->counters.name, (n))
+#define LIMIT_HIT(home, row) counter_add(&(home)->counters.limits[row], 1)
 
 /* ---- privacy.c ---- */
 void privacy_keep(struct tunnel *t, const struct request *request, bool parsed);
@@ -258,6 +273,8 @@ void memory_buffer_drop(struct tunnel *t, struct buffer *buffer); /* NULL is all
 void tunnel_run(struct tunnel *t);
 /* The one function that changes the step; sets the step's deadline. Gives GO_ON. */
 enum go tunnel_step(struct tunnel *t, enum step step);
+/* A deadline of this step's own, in place of the one that its row names. */
+void tunnel_wake_at(struct tunnel *t, uint64_t at_ms);
 /* The one function that ends a tunnel: seals the outcome if one is due, closes both sides, gives everything back. Gives GO_ENDED. */
 enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool reset);
 /* A decision of ours that no policy made: refuses with this reason at this stage. */

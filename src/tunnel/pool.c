@@ -73,7 +73,7 @@ struct setup *setup_get(struct tunnels *home)
         return calloc(1, sizeof *s);
     memcpy(&home->free_setups, s, sizeof(void *));
     home->pooled[3]--;
-    memset(s, 0, sizeof *s);
+    setup_clear(s);
     return s;
 }
 

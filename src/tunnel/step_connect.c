@@ -66,7 +66,7 @@ static enum go lookup_waits(struct tunnel *t)
     }
     if (!waits) {
         tunnel_wait_for(t, WAITING_CREDIT);
-        timer_set(t->home->o.services.wheel, &t->timer, tunnel_now(t) + CREDIT_WAIT_MS);
+        tunnel_wake_at(t, tunnel_now(t) + CREDIT_WAIT_MS);
     }
     return wait_outside(t);
 }

@@ -32,7 +32,7 @@ static enum go take_credit(struct tunnel *t)
     if (t->waiting_for == WAITING_CREDIT)
         return t->timed_out ? tunnel_turn_away(t, REASON_AUDIT) : GO_WAIT;
     tunnel_wait_for(t, WAITING_CREDIT);
-    timer_set(t->home->o.services.wheel, &t->timer, tunnel_now(t) + CREDIT_WAIT_MS);
+    tunnel_wake_at(t, tunnel_now(t) + CREDIT_WAIT_MS);
     return GO_WAIT;
 }
 

@@ -71,21 +71,35 @@ void http_drop(struct tunnel *t)
 
 /* ---- reuse ---- */
 
+/* Nothing has come since the last answer. Its last read emptied the socket, and what came after it is an event: this
+ * turn's were all taken before anything became durable. Where one came, the kernel is asked. */
+static bool is_quiet(struct tunnel *t)
+{
+    uint8_t byte;
+    size_t n = 0;
+    return !t->upstream->readable || port_recv(t->upstream, &byte, 1, &n) == PORT_AGAIN;
+}
+
+/* An address is judged by target, policy and session alone. The target is the same one; where the policy is too, and no
+ * session has a word in it, then and now, so is the verdict. */
+static bool address_is_allowed(struct tunnel *t)
+{
+    if (t->upstream_policy == t->policy && t->narrowing == NULL && t->target_decision.observed == REASON_NONE)
+        return true;
+    struct question question = tunnel_question(t);
+    struct decision decision = {0};
+    struct admitted admitted;
+    policy_ask_address(t->policy, &question, &t->dialled, 1, &admitted, &decision, NULL);
+    return decision.verdict == VERDICT_ALLOW;
+}
+
 /* An upstream connection serves the next request of the same client connection to the same target, judged by the same
  * policy, and nothing else; any doubt throws it away. */
 bool http_may_reuse(struct tunnel *t)
 {
     if (t->upstream == NULL)
         return false;
-    struct question question = tunnel_question(t);
-    struct decision decision = {0};
-    struct admitted admitted;
-    policy_ask_address(t->policy, &question, &t->dialled, 1, &admitted, &decision, NULL);
-    uint8_t byte;
-    size_t n = 0;
-    /* Asked of the kernel, whatever the last event said: an end may have come whose edge has not. */
-    bool quiet = port_recv(t->upstream, &byte, 1, &n) == PORT_AGAIN;
-    if (quiet && decision.verdict == VERDICT_ALLOW && t->upstream_generation == question.generation)
+    if (t->upstream_generation == book_generation(t->home->book) && address_is_allowed(t) && is_quiet(t))
         return true;
     http_close_upstream(t);
     return false;
@@ -109,13 +123,15 @@ static enum go next_request(struct tunnel *t)
     struct exchange *x = of(t);
     bool keep = x->keep_upstream && x->from_upstream_len == 0;
     http_drop(t);
+    bool plainly = t->narrowing == NULL && t->target_decision.observed == REASON_NONE;
+    t->upstream_policy = plainly ? t->policy : NULL;
     if (keep)
         t->upstream_generation = t->target_decision.generation;
     else
         http_close_upstream(t);
     struct buffer *in = s->in;
     size_t in_len = s->in_len;
-    memset(s, 0, sizeof *s);
+    setup_clear(s);
     s->in = in;
     s->in_len = in_len;
     tunnel_renew(t);

@@ -6,7 +6,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-#define LINGER_BYTES (1024u * 1024u)
+#define LINGER_BYTES    (1024u * 1024u)
+#define LINGER_FIRST_MS 2u
 
 static void drop_upstream(struct tunnel *t)
 {
@@ -173,6 +174,7 @@ enum go step_refuse(struct tunnel *t)
             t->out_len = 0;
         return go;
     }
+    t->unminded = true;
     if (t->waiting_for == WAITING_DURABLE)
         return GO_WAIT;
     tunnel_wait_for(t, WAITING_DURABLE);
@@ -202,12 +204,30 @@ enum go step_answer(struct tunnel *t)
     return tunnel_step(t, STEP_LINGER);
 }
 
+/* A client that was answered at once ends by itself in a moment: it is looked at then, and heard only if it stays. True
+ * while that moment lasts. */
+static bool linger_deaf(struct tunnel *t)
+{
+    if (!t->unminded) {
+        t->unminded = true;
+        tunnel_wake_at(t, tunnel_now(t) + LINGER_FIRST_MS);
+        return true;
+    }
+    if (!t->timed_out)
+        return true;
+    tunnel_step(t, STEP_LINGER); /* with the whole of its time */
+    t->client->readable = true;  /* nobody would have said so */
+    return false;
+}
+
 enum go step_linger(struct tunnel *t)
 {
     /* Shared by all: what lands here is never looked at. */
     uint8_t *sink = t->home->hello_scratch;
     if (t->client_eof)
         return finish(t, false);
+    if (t->client->deaf && linger_deaf(t))
+        return GO_WAIT;
     for (unsigned round = 0; round < 8; round++) {
         if (t->timed_out || t->drained_bytes > LINGER_BYTES)
             return finish(t, true);

@@ -55,7 +55,7 @@ enum go tunnel_deadline(struct tunnel *t)
     /* One that is overdue waits for room, not for the clock. */
     if (traffic_ms > now_ms && traffic_ms < next_ms)
         next_ms = traffic_ms;
-    timer_set(t->home->o.services.wheel, &t->timer, next_ms);
+    tunnel_wake_at(t, next_ms);
     t->timed_out = false;
     return GO_ON;
 }

@@ -89,9 +89,23 @@ uint32_t tunnel_lap(struct tunnel *t)
 
 enum go tunnel_step(struct tunnel *t, enum step step)
 {
-    const struct step_def *def = &steps[step];
     t->step = step;
-    t->timed_out = false;
+    t->timed_out = t->unminded = false;
+    t->arm = true;
+    return GO_ON;
+}
+
+void tunnel_wake_at(struct tunnel *t, uint64_t at_ms)
+{
+    t->arm = false;
+    timer_set(t->home->o.services.wheel, &t->timer, at_ms);
+}
+
+/* Most steps follow each other within a turn, in which the clock stands still: only one that waits needs its deadline. */
+static void arm(struct tunnel *t)
+{
+    const struct step_def *def = &steps[t->step];
+    t->arm = false;
     switch (def->deadline) {
     case DEADLINE_NONE:
         timer_cancel(&t->timer);
@@ -106,7 +120,6 @@ enum go tunnel_step(struct tunnel *t, enum step step)
         break;
     }
     }
-    return GO_ON;
 }
 
 /* The sentences that can be seen from one tunnel; checked between steps, in every build. */
@@ -124,6 +137,18 @@ static void check_sentences(const struct tunnel *t)
     ASSERT(!t->buried);
 }
 
+static void begin_wait(struct tunnel *t)
+{
+    check_sentences(t);
+    if (t->client->deaf && !t->unminded && port_listen(t->client) != ERR_NONE) {
+        tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);
+        return;
+    }
+    if (t->arm)
+        arm(t);
+    t->running = false;
+}
+
 void tunnel_run(struct tunnel *t)
 {
     ASSERT(!t->buried);
@@ -135,10 +160,8 @@ void tunnel_run(struct tunnel *t)
         check_sentences(t);
         go = steps[t->step].fn(t);
     }
-    if (go == GO_WAIT) {
-        check_sentences(t);
-        t->running = false;
-    }
+    if (go == GO_WAIT)
+        begin_wait(t);
 }
 
 void tunnel_client_wake(struct port *port)

@@ -67,8 +67,18 @@ static void fake_close(struct port *port, bool reset)
     p->proxy_reset = reset;
 }
 
+/* What has happened meanwhile is an event of the next turn. */
+static enum err fake_listen(struct port *port)
+{
+    struct lab_port *p = of(port);
+    ASSERT(p->in_use && !p->proxy_closed && port->deaf);
+    port->deaf = false;
+    p->missed = p->sent_len > p->sent_taken || p->end != LAB_OPEN;
+    return ERR_NONE;
+}
+
 static const struct port_ops fake_ops = {
-    .recv = fake_recv, .send = fake_send, .shutdown_write = fake_shutdown, .close = fake_close};
+    .recv = fake_recv, .send = fake_send, .shutdown_write = fake_shutdown, .listen = fake_listen, .close = fake_close};
 
 static struct lab_port *port_get(struct lab *lab)
 {
@@ -87,10 +97,28 @@ static struct lab_port *port_get(struct lab *lab)
 }
 
 /* No event after the end: a wake is only given while the proxy holds its side open. */
-static void wake(struct lab_port *p)
+static void wake(struct lab_port *p, bool readable, bool writable)
 {
-    if (!p->proxy_closed && p->port.wake != NULL)
+    if (p->proxy_closed || p->port.deaf)
+        return;
+    p->port.readable = p->port.readable || readable;
+    p->port.writable = p->port.writable || writable;
+    if (p->port.wake != NULL)
         p->port.wake(&p->port);
+}
+
+static bool give_missed_events(struct lab *lab)
+{
+    bool any = false;
+    for (size_t i = 0; i < sizeof lab->ports / sizeof lab->ports[0]; i++) {
+        struct lab_port *p = &lab->ports[i];
+        if (!p->missed)
+            continue;
+        p->missed = false;
+        any = true;
+        wake(p, true, p->end != LAB_OPEN);
+    }
+    return any;
 }
 
 void lab_send(struct lab_port *p, const void *bytes, size_t len)
@@ -98,8 +126,7 @@ void lab_send(struct lab_port *p, const void *bytes, size_t len)
     ASSERT(p->sent_len + len <= LAB_BYTES_MAX && p->end == LAB_OPEN);
     memcpy(p->sent + p->sent_len, bytes, len);
     p->sent_len += len;
-    p->port.readable = true;
-    wake(p);
+    wake(p, true, false);
     lab_turn(p->lab);
 }
 
@@ -111,16 +138,16 @@ void lab_send_text(struct lab_port *p, const char *text)
 void lab_finish(struct lab_port *p, enum lab_end end)
 {
     p->end = end;
-    p->port.readable = p->port.writable = true;
-    wake(p);
+    wake(p, true, true);
     lab_turn(p->lab);
 }
 
 void lab_open_window(struct lab_port *p, size_t bytes)
 {
     p->window = bytes;
-    p->port.writable = bytes > 0;
-    wake(p);
+    if (bytes == 0)
+        p->port.writable = false;
+    wake(p, false, bytes > 0);
     lab_turn(p->lab);
 }
 
@@ -156,7 +183,7 @@ static void fake_bury(void *ctx, void *object, grave_fn *free_object)
     lab->graves[lab->grave_count++].fn = free_object;
 }
 
-void lab_turn(struct lab *lab)
+static void run_asked(struct lab *lab)
 {
     for (unsigned i = 0; lab->asked != &lab->asked_end; i++) {
         ASSERT(i < 100000); /* work that never ends */
@@ -168,6 +195,13 @@ void lab_turn(struct lab *lab)
         lab->grave_count--;
         lab->graves[lab->grave_count].fn(lab->graves[lab->grave_count].object);
     }
+}
+
+void lab_turn(struct lab *lab)
+{
+    do
+        run_asked(lab);
+    while (give_missed_events(lab));
 }
 
 /* Sentence 1 and 4: something leaves for a name only if a durable, allowed record says so. */
@@ -471,6 +505,12 @@ struct lab *lab_new_traffic(const char *yaml, uint64_t traffic_ms, uint64_t traf
 
 struct lab_port *lab_client(struct lab *lab)
 {
+    return lab_client_says(lab, "", 0);
+}
+
+/* As the daemon accepts: the port is deaf, and the first bytes are there mostly. */
+struct lab_port *lab_client_says(struct lab *lab, const void *bytes, size_t len)
+{
     static const struct tunnel_listener listener = {.name = "lab"};
     struct tunnel_client client = {
         .peer = {.family = 4, .bytes = {127, 0, 0, 1}},
@@ -479,6 +519,10 @@ struct lab_port *lab_client(struct lab *lab)
     struct lab_port *p = port_get(lab);
     if (p == NULL)
         return NULL;
+    ASSERT(len <= LAB_BYTES_MAX);
+    p->sent_len = len;
+    memcpy(p->sent, bytes, len);
+    p->port.readable = p->port.deaf = true;
     lab->rest_ms = tunnels_accept(lab->tunnels, &listener, &client, &p->port);
     lab_turn(lab);
     return p;

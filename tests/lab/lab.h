@@ -26,6 +26,7 @@ struct lab_port {
     enum lab_end end; /* how this party ended its direction */
     bool proxy_shut, proxy_closed, proxy_reset;
     bool in_use;
+    bool missed; /* something happened while the proxy did not listen */
 };
 
 struct lab_attempt {
@@ -100,7 +101,8 @@ struct lab *lab_new_traffic(const char *policy_yaml, uint64_t traffic_ms, uint64
 void lab_free(struct lab *lab);
 
 /* ---- events ---- */
-struct lab_port *lab_client(struct lab *lab); /* NULL: all in use */
+struct lab_port *lab_client(struct lab *lab);                                     /* NULL: all in use */
+struct lab_port *lab_client_says(struct lab *lab, const void *bytes, size_t len); /* connects with these bytes */
 void lab_send(struct lab_port *party, const void *bytes, size_t len);
 void lab_send_text(struct lab_port *party, const char *text);
 void lab_finish(struct lab_port *party, enum lab_end end);

@@ -115,7 +115,10 @@ static void client_event(struct lab *lab, struct actor *a)
 {
     if (a->port == NULL) {
         write_script(a);
-        a->port = lab_client(lab);
+        size_t n = pick(2) == 0 ? 0 : 1 + pick(400);
+        n = n < a->len ? n : a->len;
+        a->port = lab_client_says(lab, a->script, n);
+        a->said = a->port != NULL ? n : 0;
         return;
     }
     if (a->port->proxy_closed) {

@@ -591,6 +591,64 @@ static void pages_are_no_attempts(void **state)
     lab_free(lab);
 }
 
+#define CONNECT_DENIED "CONNECT denied.test:443 HTTP/1.1\r\nHost: denied.test:443\r\n\r\n"
+
+/* Whoever takes the refusal and goes costs no registration: its port stays deaf to the end. */
+static void a_refused_client_that_goes_was_never_listened_to(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    struct lab_port *client = lab_client_says(lab, CONNECT_DENIED, strlen(CONNECT_DENIED));
+    lab_advance(lab, 4999);
+    assert_int_equal(client->got_len, 0); /* not before the record is durable */
+    lab_commit(lab);
+    assert_true(got_text(client, "HTTP/1.1 403 ") && client->proxy_shut && client->port.deaf);
+    lab_finish(client, LAB_EOF);
+    assert_false(client->proxy_closed);
+    lab_advance(lab, 2);
+    assert_true(client->proxy_closed && !client->proxy_reset && client->port.deaf);
+    lab_free(lab);
+}
+
+/* Whoever stays is listened to after a moment, what it still says is drained, and its end is an orderly one. */
+static void a_refused_client_that_stays_is_listened_to(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    struct lab_port *client = lab_client_says(lab, CONNECT_DENIED, strlen(CONNECT_DENIED));
+    lab_commit(lab);
+    lab_send_text(client, "early");
+    assert_true(client->port.deaf);
+    lab_advance(lab, 2);
+    assert_false(client->port.deaf);
+    assert_int_equal(client->sent_taken, client->sent_len);
+    lab_send_text(client, "late");
+    assert_int_equal(client->sent_taken, client->sent_len);
+    lab_advance(lab, 1999);
+    assert_false(client->proxy_closed);
+    lab_finish(client, LAB_EOF);
+    assert_true(client->proxy_closed && !client->proxy_reset);
+    client = lab_client_says(lab, CONNECT_DENIED, strlen(CONNECT_DENIED));
+    lab_commit(lab);
+    lab_advance(lab, 2);
+    lab_advance(lab, 2000);
+    assert_true(client->proxy_closed && client->proxy_reset);
+    lab_free(lab);
+}
+
+static void an_allowed_client_is_listened_to_while_it_waits(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    struct lab_port *client = lab_client_says(lab, CONNECT_ALLOWED, strlen(CONNECT_ALLOWED));
+    assert_false(client->port.deaf);
+    lab_commit(lab);
+    assert_int_equal(lab_lookups_pending(lab), 1);
+    lab_finish(client, LAB_RESET);
+    assert_true(client->proxy_closed);
+    lab_free(lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +673,9 @@ int main(void)
         cmocka_unit_test(draining_lets_tunnels_finish_and_then_cuts),
         cmocka_unit_test(nobody_in_particular_is_refused),
         cmocka_unit_test(pages_are_no_attempts),
+        cmocka_unit_test(a_refused_client_that_goes_was_never_listened_to),
+        cmocka_unit_test(a_refused_client_that_stays_is_listened_to),
+        cmocka_unit_test(an_allowed_client_is_listened_to_while_it_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

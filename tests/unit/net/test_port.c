@@ -447,6 +447,88 @@ static void test_pooled(void **state)
     end(&f);
 }
 
+static void begin_deaf(struct fixture *f)
+{
+    int ends[2];
+
+    lab_tcp_pair(ends);
+    *f = (struct fixture){.far = ends[1]};
+    assert_int_equal(loop_new(&f->loop), ERR_NONE);
+    assert_int_equal(port_raw_accepted(f->loop, ends[0], &f->port), ERR_NONE);
+    port_raw_is_tcp(f->port);
+    f->port->wake = count_wake;
+    f->port->owner = f;
+}
+
+static void test_deaf_until_it_listens(void **state)
+{
+    (void)state;
+    struct fixture f;
+    char buffer[100];
+    size_t n = 0;
+    enum port_io last = PORT_OK;
+
+    begin_deaf(&f);
+    assert_true(f.port->readable && f.port->writable && f.port->deaf);
+    assert_int_equal(port_recv(f.port, buffer, sizeof(buffer), &n), PORT_AGAIN);
+    assert_false(f.port->readable);
+    assert_int_equal(write(f.far, "hello", 5), 5);
+    loop_turn(f.loop, 20);
+    assert_int_equal(f.wakes, 0);
+    assert_false(f.port->readable);
+    assert_int_equal(port_listen(f.port), ERR_NONE);
+    assert_false(f.port->deaf);
+    assert_int_equal(port_listen(f.port), ERR_NONE); /* nothing more to do */
+    UNTIL(f.loop, f.port->readable);
+    assert_int_equal(f.wakes, 1);
+    assert_int_equal(write(f.far, "again", 5), 5);
+    assert_int_equal(shutdown(f.far, SHUT_WR), 0);
+    assert_int_equal(read_to_the_end(&f, &last), 10);
+    assert_int_equal(last, PORT_EOF);
+    end(&f);
+    begin_deaf(&f);
+    end(&f); /* closed without having listened */
+}
+
+/* One that never was full hears of no room; one that was hears of it, whether it listened before or after. */
+static void room_is_heard_of(bool listens_first)
+{
+    struct fixture f;
+    static char big[1 << 16];
+    size_t n = 0, total = 0, got = 0;
+
+    begin_deaf(&f);
+    if (listens_first) {
+        assert_int_equal(port_listen(f.port), ERR_NONE);
+        loop_turn(f.loop, 0);
+        assert_int_equal(f.wakes, 0);
+    }
+    while (f.port->writable) {
+        if (port_send(f.port, big, sizeof(big), &n) == PORT_OK) {
+            total += n;
+        }
+    }
+    assert_int_equal(port_listen(f.port), ERR_NONE);
+    loop_turn(f.loop, 0);
+    assert_false(f.port->writable);
+    while (got < total) {
+        ssize_t r = recv(f.far, big, sizeof(big), 0);
+
+        assert_true(r > 0);
+        got += (size_t)r;
+    }
+    UNTIL(f.loop, f.port->writable);
+    assert_int_equal(port_send(f.port, big, 1, &n), PORT_OK);
+    end(&f);
+}
+
+static void test_room_is_heard_of(void **state)
+{
+    (void)state;
+    room_is_heard_of(true);
+    room_is_heard_of(false);
+}
+
 static void test_bad_descriptor(void **state)
 {
     (void)state;
@@ -478,6 +560,8 @@ int main(void)
         cmocka_unit_test(test_close_with_and_without_reset),
         cmocka_unit_test(test_shutdown_write),
         cmocka_unit_test(test_pooled),
+        cmocka_unit_test(test_deaf_until_it_listens),
+        cmocka_unit_test(test_room_is_heard_of),
         cmocka_unit_test(test_bad_descriptor),
     };
 

@@ -186,7 +186,7 @@ static void hand_over(void)
         desk_commit(desk);
     }
     desk_free(desk);
-    printf("hand-over: %.0f ns a record, with its credit and two looks at a clock\n", (double)best / HANDED_OVER);
+    printf("hand-over: %.0f ns a record, with its credit and a look at the clock\n", (double)best / HANDED_OVER);
 }
 
 static void bytes_an_entry(const char *dir, uint64_t entries)

@@ -48,56 +48,52 @@ struct record_lookup {
 };
 
 struct record_flow {
+    /* What has one size; the ring takes it as it lies here. */
     enum record_kind kind;
+    enum flow_end end;           /* outcome */
     uint8_t flow[FLOW_ID_BYTES]; /* shared by attempt, traffic and outcome */
-    bool http;                   /* class 4002 instead of 4001 */
-    struct span method;          /* as received; empty where the door has none */
-    struct span scheme;          /* "http" for class 4002 */
-    struct span path;            /* redacted, without its query; class 4002 */
-    struct span query_names;     /* of the query's keys, separated by '&' */
-
-    struct span door;     /* "connect", "http", ... */
-    struct span listener; /* address or path it came in by */
-    struct ipaddr peer;   /* family 0 over a Unix socket */
+    struct decision decision;    /* attempt: of the target stage; outcome: the final one */
+    struct flow_times times;     /* outcome and traffic, as what follows */
+    uint64_t bytes_up, bytes_down;
+    uint64_t duration_ms;
+    uint64_t target_generation; /* of the target stage; decision.generation is that of the final one */
+    uint32_t dials, dns_sent;   /* connect() calls and DNS queries that left for this flow, or for this question */
+    struct record_lookup lookup;
+    struct ipaddr dialled; /* family 0: none */
+    struct ipaddr peer;    /* family 0 over a Unix socket */
     uint16_t peer_port;
-    bool has_peer_uid;
+    uint16_t http_status;        /* 0: none */
     uint32_t peer_uid, peer_pid; /* SO_PEERCRED */
-
-    struct span environment;          /* "-" if unknown */
-    struct span session, work, agent; /* empty if none */
-
-    struct span raw_target; /* redacted (wire/redact.h) */
-    bool raw_target_truncated;
-    /* Of a target that is not shown whole: how much of it came, and its keyed hash. */
-    uint32_t raw_target_bytes; /* 0: it is whole */
-    struct span raw_target_hash;
-    const struct target *target; /* NULL if it could not be parsed */
-
-    struct decision decision; /* attempt: of the target stage; outcome: the final one */
-    struct span policy_id, rule_id, rule_type, group_version;
-
+    /* Of a target that is not shown whole: how much of it came; its keyed hash is below. 0: it is whole. */
+    uint32_t raw_target_bytes;
     /* attempts above the rate, in one record */
     uint32_t count; /* 0: this is a single attempt */
     int64_t count_start_ms, count_end_ms;
-
-    /* outcome and traffic */
-    enum flow_end end;
-    uint64_t bytes_up, bytes_down;
-    uint64_t duration_ms;
-    struct ipaddr dialled; /* family 0: none */
-    const struct ipaddr *answers;
+    uint16_t tls_version;
     uint8_t answer_count;
-    struct span dns_result;   /* sub-reason of dns_failed: "nxdomain", ... */
-    uint32_t dials, dns_sent; /* connect() calls and DNS queries that left for this flow, or for this question */
-    bool dns_joined;          /* it waited for a question that had left for another flow */
-    struct record_lookup lookup;
-    struct flow_times times;
-    uint64_t target_generation; /* of the target stage; decision.generation is that of the final one */
-    uint16_t http_status;       /* 0: none */
+    bool http; /* class 4002 instead of 4001 */
+    bool has_peer_uid;
+    bool raw_target_truncated;
     bool has_hello;
     bool ech;
-    struct span sni; /* empty: absent; without a hello: what stood there and was no name, redacted */
-    uint16_t tls_version;
+    bool dns_joined; /* it waited for a question that had left for another flow */
+
+    /* What has a length of its own. */
+    const struct target *target; /* NULL if it could not be parsed */
+    const struct ipaddr *answers;
+    struct span method;               /* as received; empty where the door has none */
+    struct span scheme;               /* "http" for class 4002 */
+    struct span path;                 /* redacted, without its query; class 4002 */
+    struct span query_names;          /* of the query's keys, separated by '&' */
+    struct span door;                 /* "connect", "http", ... */
+    struct span listener;             /* address or path it came in by */
+    struct span environment;          /* "-" if unknown */
+    struct span session, work, agent; /* empty if none */
+    struct span raw_target;           /* redacted (wire/redact.h) */
+    struct span raw_target_hash;
+    struct span policy_id, rule_id, rule_type, group_version;
+    struct span dns_result; /* sub-reason of dns_failed: "nxdomain", ... */
+    struct span sni;        /* empty: absent; without a hello: what stood there and was no name, redacted */
 };
 
 /* Events of the log, the program and its policies. */

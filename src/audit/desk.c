@@ -9,7 +9,18 @@
 #include <stdlib.h>
 
 /* A commit that takes longer closes the gate by itself: the writer, which hangs in it, cannot. */
-#define STALL_NS 2000000000u
+#define STALL_NS  2000000000u
+#define NS_PER_MS 1000000
+
+/* A record's time of day is the monotonic clock and what the wall clock was ahead of it at most this long ago: a step of
+ * the wall clock shows in records that much later, and slewing is 500 parts in a million at most. */
+#define COMPARE_NS 10000000u
+
+enum desk_rest {
+    REST_AWAKE,
+    REST_DOZING,   /* on lazy records: an urgent one wakes it */
+    REST_SLEEPING, /* any record does */
+};
 
 struct desk {
     struct ring *ring;
@@ -21,8 +32,10 @@ struct desk {
     size_t promised;
     uint64_t ticket; /* position behind the last record */
 
-    _Atomic bool sleeping; /* the writer sleeps: any publish wakes it */
-    _Atomic bool dozing;   /* the writer sleeps on lazy records: an urgent one wakes it */
+    int64_t wall_minus_mono_ns; /* between the two clocks, when it was looked at */
+    uint64_t compared_ns;       /* monotonic; 0: never */
+
+    _Atomic uint8_t rest; /* enum desk_rest: whom the writer wants to be woken by */
     _Atomic unsigned waiting;
     _Atomic bool gate_closed;
     _Atomic uint64_t busy_since_ns; /* of the commit that is running; 0: none */
@@ -84,8 +97,12 @@ static uint8_t *seal_begin(struct desk *desk, struct pack_stamp *stamp, enum urg
 {
     desk_credit_give(desk, DESK_RECORD_BYTES);
     stamp->urgency = urgency;
-    stamp->wall_ms = clock_wall_ns() / 1000000;
     stamp->mono_ns = clock_mono_ns();
+    if (desk->compared_ns == 0 || stamp->mono_ns - desk->compared_ns > COMPARE_NS) {
+        desk->wall_minus_mono_ns = clock_wall_ns() - (int64_t)stamp->mono_ns;
+        desk->compared_ns = stamp->mono_ns;
+    }
+    stamp->wall_ms = ((int64_t)stamp->mono_ns + desk->wall_minus_mono_ns) / NS_PER_MS;
     uint8_t *room = ring_reserve(desk->ring, PACK_BYTES_MAX);
     ASSERT(room != NULL);
     return room;
@@ -94,11 +111,10 @@ static uint8_t *seal_begin(struct desk *desk, struct pack_stamp *stamp, enum urg
 static uint64_t seal_end(struct desk *desk, size_t len, enum urgency urgency)
 {
     desk->ticket = ring_publish(desk->ring, len);
-    /* Both sides exchange after their own store (publish here, flag there): one of them sees the other. */
-    bool asleep = atomic_exchange(&desk->sleeping, false);
-    if (urgency == RECORD_URGENT)
-        asleep = atomic_exchange(&desk->dozing, false) || asleep;
-    if (asleep && desk->wake != NULL)
+    /* A read-modify-write behind the store on both sides (publish here, the flag there): one of them sees the other. */
+    uint8_t rest = atomic_fetch_add(&desk->rest, 0);
+    bool wanted = rest == REST_SLEEPING || (rest == REST_DOZING && urgency == RECORD_URGENT);
+    if (wanted && atomic_exchange(&desk->rest, REST_AWAKE) != REST_AWAKE && desk->wake != NULL)
         desk->wake(desk->arg);
     return desk->ticket;
 }
@@ -187,11 +203,10 @@ bool desk_is_waiting(const struct desk *desk)
 
 void desk_set_sleeping(struct desk *desk, bool sleeping)
 {
-    atomic_exchange(&desk->sleeping, sleeping);
-    atomic_exchange(&desk->dozing, sleeping);
+    atomic_exchange(&desk->rest, sleeping ? REST_SLEEPING : REST_AWAKE);
 }
 
 void desk_set_dozing(struct desk *desk)
 {
-    atomic_exchange(&desk->dozing, true);
+    atomic_exchange(&desk->rest, REST_DOZING);
 }

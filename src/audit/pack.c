@@ -4,6 +4,8 @@
 #include "base/assert.h"
 #include "record_tbl.h"
 
+#include <stddef.h>
+
 struct packed_head {
     int64_t wall_ms;
     uint64_t mono_ns;
@@ -12,30 +14,38 @@ struct packed_head {
     uint8_t truncated;
 };
 
-struct packed_flow {
-    int64_t count_start_ms, count_end_ms;
-    uint64_t bytes_up, bytes_down, duration_ms, target_generation;
-    struct decision decision;
-    struct flow_times times;
-    uint32_t peer_uid, peer_pid, count, dials, dns_sent, raw_target_bytes;
-    uint16_t peer_port, http_status, tls_version, target_port;
-    struct record_lookup lookup;
-    struct ipaddr peer, dialled;
-    uint8_t flow[FLOW_ID_BYTES];
-    uint8_t kind, end, target_kind, answer_count;
-    bool http, has_peer_uid, raw_target_truncated, has_hello, ech, dns_joined;
+/* Of a flow: everything in front of `target` as it lies in struct record_flow, then this, then the bytes of the answers,
+ * of the target's name and of the strings in the order of the table. */
+#define FLOW_FIXED_BYTES offsetof(struct record_flow, target)
+
+enum {
+#define X(member, max) FLOW_STRING_##member,
+    FLOW_STRING_TABLE(X)
+#undef X
+        FLOW_STRINGS,
+};
+
+_Static_assert(sizeof(struct record_flow) == FLOW_FIXED_BYTES + sizeof(struct target *) + sizeof(struct ipaddr *) +
+                                                 FLOW_STRINGS * sizeof(struct span),
+               "a field that has one size stands in front of those that have not");
+
+struct packed_lengths {
+    uint16_t strings[FLOW_STRINGS];
+    uint16_t target_port;
+    uint8_t target_kind;
+    uint8_t name; /* of a target's */
 };
 
 struct packed_event {
     uint8_t event, fact_count;
 };
 
-#define X(member, max) +(max) + 2
+#define X(member, max) +(max)
 enum { FLOW_STRINGS_MAX = 0 FLOW_STRING_TABLE(X) };
 #undef X
 
-_Static_assert(sizeof(struct packed_head) + sizeof(struct packed_flow) + 1 + HOSTNAME_MAX + FLOW_STRINGS_MAX +
-                       FLOW_ANSWERS_MAX * sizeof(struct ipaddr) <=
+_Static_assert(sizeof(struct packed_head) + FLOW_FIXED_BYTES + sizeof(struct packed_lengths) + HOSTNAME_MAX +
+                       FLOW_STRINGS_MAX + FLOW_ANSWERS_MAX * sizeof(struct ipaddr) <=
                    PACK_BYTES_MAX,
                "the longest flow record has room in the ring");
 _Static_assert(sizeof(struct packed_head) + sizeof(struct packed_event) + EVENT_ENVIRONMENT_MAX + EVENT_SUBJECT_MAX +
@@ -92,61 +102,72 @@ static size_t finish(struct packer *p, const struct pack_stamp *stamp, bool is_e
     return p->len;
 }
 
-static void put_flow_fixed(struct packer *p, const struct record_flow *r, uint8_t answer_count)
+/* Most strings of a record are short: no call, and no loop. */
+static inline uint8_t *copy_short(uint8_t *to, const uint8_t *from, size_t len)
 {
-    struct packed_flow fixed = {
-        .count_start_ms = r->count_start_ms,
-        .count_end_ms = r->count_end_ms,
-        .bytes_up = r->bytes_up,
-        .bytes_down = r->bytes_down,
-        .duration_ms = r->duration_ms,
-        .target_generation = r->target_generation,
-        .decision = r->decision,
-        .times = r->times,
-        .peer_uid = r->peer_uid,
-        .peer_pid = r->peer_pid,
-        .count = r->count,
-        .dials = r->dials,
-        .dns_sent = r->dns_sent,
-        .dns_joined = r->dns_joined,
-        .lookup = r->lookup,
-        .raw_target_bytes = r->raw_target_bytes,
-        .peer_port = r->peer_port,
-        .http_status = r->http_status,
-        .tls_version = r->tls_version,
-        .target_port = r->target == NULL ? 0 : r->target->port,
-        .peer = r->peer,
-        .dialled = r->dialled,
-        .kind = (uint8_t)r->kind,
-        .end = (uint8_t)r->end,
-        .target_kind = r->target == NULL ? TARGET_NONE : (uint8_t)r->target->kind,
-        .answer_count = answer_count,
-        .http = r->http,
-        .has_peer_uid = r->has_peer_uid,
-        .raw_target_truncated = r->raw_target_truncated,
-        .has_hello = r->has_hello,
-        .ech = r->ech,
-    };
-    memcpy(fixed.flow, r->flow, sizeof fixed.flow);
-    put(p, &fixed, sizeof fixed);
+    if (len > 32) {
+        memcpy(to, from, len);
+    } else if (len > 16) {
+        memcpy(to, from, 16);
+        memcpy(to + len - 16, from + len - 16, 16); /* the halves overlap */
+    } else if (len >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + len - 8, from + len - 8, 8);
+    } else if (len >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + len - 4, from + len - 4, 4);
+    } else if (len > 0) {
+        to[0] = from[0];
+        to[len / 2] = from[len / 2];
+        to[len - 1] = from[len - 1];
+    }
+    return to + len;
+}
+
+static inline uint8_t *put_text(uint8_t *at, struct span s, size_t max, uint16_t *out_len, bool *out_truncated)
+{
+    if (s.len == 0)
+        return at;
+    if (s.len > max) {
+        s = pack_cut(s, max);
+        *out_truncated = true;
+    }
+    *out_len = (uint16_t)s.len;
+    return copy_short(at, s.data, s.len);
+}
+
+static uint8_t *put_target(uint8_t *at, const struct target *target, struct packed_lengths *out)
+{
+    if (target == NULL)
+        return at;
+    out->target_kind = (uint8_t)target->kind;
+    out->target_port = target->port;
+    if (target->kind == TARGET_NAME) {
+        out->name = target->name.len;
+        return copy_short(at, (const uint8_t *)target->name.bytes, out->name);
+    }
+    memcpy(at, &target->addr, sizeof target->addr);
+    return target->kind == TARGET_ADDRESS ? at + sizeof target->addr : at;
 }
 
 size_t pack_flow(const struct record_flow *record, const struct pack_stamp *stamp, uint8_t *out)
 {
-    struct packer p = {.out = out, .len = sizeof(struct packed_head)};
-    uint8_t answers = record->answer_count < FLOW_ANSWERS_MAX ? record->answer_count : FLOW_ANSWERS_MAX;
-    p.truncated = answers < record->answer_count;
-    put_flow_fixed(&p, record, answers);
-    put(&p, record->answers, answers * sizeof(struct ipaddr));
-    if (record->target != NULL && record->target->kind == TARGET_NAME) {
-        put(&p, &record->target->name.len, 1);
-        put(&p, record->target->name.bytes, record->target->name.len);
-    } else if (record->target != NULL && record->target->kind == TARGET_ADDRESS) {
-        put(&p, &record->target->addr, sizeof record->target->addr);
+    struct packed_lengths lengths = {.target_kind = TARGET_NONE};
+    bool truncated = record->answer_count > FLOW_ANSWERS_MAX;
+    uint8_t answers = truncated ? FLOW_ANSWERS_MAX : record->answer_count;
+    uint8_t *fixed = out + sizeof(struct packed_head), *at = fixed + FLOW_FIXED_BYTES + sizeof lengths;
+    memcpy(fixed, record, FLOW_FIXED_BYTES);
+    fixed[offsetof(struct record_flow, answer_count)] = answers;
+    if (answers != 0) {
+        memcpy(at, record->answers, answers * sizeof record->answers[0]);
+        at += answers * sizeof record->answers[0];
     }
-#define X(member, max) put_string(&p, record->member, max);
+    at = put_target(at, record->target, &lengths);
+#define X(member, max) at = put_text(at, record->member, max, &lengths.strings[FLOW_STRING_##member], &truncated);
     FLOW_STRING_TABLE(X)
 #undef X
+    memcpy(fixed + FLOW_FIXED_BYTES, &lengths, sizeof lengths);
+    struct packer p = {.out = out, .len = (size_t)(at - out), .truncated = truncated};
     return finish(&p, stamp, false);
 }
 
@@ -195,18 +216,19 @@ static struct span take_string(struct unpacker *u)
     return span_make(len == 0 ? NULL : take(u, len), len);
 }
 
-static void take_target(struct unpacker *u, const struct packed_flow *fixed, struct sealed *out)
+static void take_target(struct unpacker *u, const struct packed_lengths *lengths, struct sealed *out)
 {
     struct target *target = &out->target;
-    memset(target, 0, sizeof *target);
-    if (fixed->target_kind == TARGET_NONE)
+    out->flow.target = NULL;
+    if (lengths->target_kind == TARGET_NONE)
         return;
-    target->kind = (enum target_kind)fixed->target_kind;
-    target->port = fixed->target_port;
+    target->kind = (enum target_kind)lengths->target_kind;
+    target->port = lengths->target_port;
     if (target->kind == TARGET_NAME) {
-        take_into(u, &target->name.len, 1);
-        ASSERT(target->name.len <= HOSTNAME_MAX);
-        take_into(u, target->name.bytes, target->name.len);
+        ASSERT(lengths->name <= HOSTNAME_MAX);
+        target->name.len = lengths->name;
+        take_into(u, target->name.bytes, lengths->name);
+        target->name.bytes[lengths->name] = '\0';
     } else {
         take_into(u, &target->addr, sizeof target->addr);
     }
@@ -215,47 +237,19 @@ static void take_target(struct unpacker *u, const struct packed_flow *fixed, str
 
 static void unpack_flow(struct unpacker *u, struct sealed *out)
 {
-    struct packed_flow fixed;
-    take_into(u, &fixed, sizeof fixed);
+    struct packed_lengths lengths;
     struct record_flow *r = &out->flow;
-    *r = (struct record_flow){
-        .kind = (enum record_kind)fixed.kind,
-        .http = fixed.http,
-        .peer = fixed.peer,
-        .peer_port = fixed.peer_port,
-        .has_peer_uid = fixed.has_peer_uid,
-        .peer_uid = fixed.peer_uid,
-        .peer_pid = fixed.peer_pid,
-        .raw_target_truncated = fixed.raw_target_truncated,
-        .decision = fixed.decision,
-        .count = fixed.count,
-        .count_start_ms = fixed.count_start_ms,
-        .count_end_ms = fixed.count_end_ms,
-        .end = (enum flow_end)fixed.end,
-        .bytes_up = fixed.bytes_up,
-        .bytes_down = fixed.bytes_down,
-        .duration_ms = fixed.duration_ms,
-        .dialled = fixed.dialled,
-        .answer_count = fixed.answer_count,
-        .dials = fixed.dials,
-        .dns_sent = fixed.dns_sent,
-        .dns_joined = fixed.dns_joined,
-        .lookup = fixed.lookup,
-        .raw_target_bytes = fixed.raw_target_bytes,
-        .times = fixed.times,
-        .target_generation = fixed.target_generation,
-        .http_status = fixed.http_status,
-        .has_hello = fixed.has_hello,
-        .ech = fixed.ech,
-        .tls_version = fixed.tls_version,
-    };
-    memcpy(r->flow, fixed.flow, sizeof r->flow);
+    take_into(u, r, FLOW_FIXED_BYTES);
+    take_into(u, &lengths, sizeof lengths);
     /* An address is bytes alone and needs no alignment: it can stay where it lies. */
     _Static_assert(_Alignof(struct ipaddr) == 1, "answers are read in place");
-    if (fixed.answer_count != 0)
-        r->answers = (const void *)take(u, fixed.answer_count * sizeof(struct ipaddr));
-    take_target(u, &fixed, out);
-#define X(member, max) r->member = take_string(u);
+    r->answers = r->answer_count == 0 ? NULL : (const void *)take(u, r->answer_count * sizeof(struct ipaddr));
+    take_target(u, &lengths, out);
+#define X(member, max)                                                                                                 \
+    {                                                                                                                  \
+        size_t len = lengths.strings[FLOW_STRING_##member];                                                            \
+        r->member = span_make(len == 0 ? NULL : take(u, len), len);                                                    \
+    }
     FLOW_STRING_TABLE(X)
 #undef X
 }

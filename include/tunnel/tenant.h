@@ -50,14 +50,16 @@ struct tenant {
 /* What one session uses of what its environment has; the session's owner keeps it. */
 struct session_use {
     struct budget tunnels;
+    atomic_uint_fast64_t rate_due_ns; /* as the tenant's */
     struct meter meter;
 };
 
 MUST_CHECK enum err tenant_new(struct span name, struct tenant **out);
 void tenant_free(struct tenant *tenant); /* NULL is allowed */
 
-/* One attempt now: true if the rate of `limits` allows it (attempts_per_second with attempts_burst above it). */
-bool tenant_rate_take(struct tenant *tenant, const struct limits *limits, uint64_t now_ns);
+/* One attempt now: true if the rate of `limits` allows it (attempts_per_second with attempts_burst above it). The due time
+ * is a tenant's or a session's. */
+bool rate_take(atomic_uint_fast64_t *due_ns, const struct limits *limits, uint64_t now_ns);
 
 /* Counts one attempt above the rate; true for the first one of its second: that caller writes the record after one
  * second, with what tenant_excess_take() gives. */

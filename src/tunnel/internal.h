@@ -288,6 +288,8 @@ const struct limits *tunnel_limits(const struct tunnel *t);
 /* Is what this policy would refuse to pass for now? *out_left_ms (may be NULL): for how long. */
 bool tunnel_observes(const struct policy *policy, uint64_t *out_left_ms);
 struct question tunnel_question(const struct tunnel *t);
+/* One attempt more at this moment, of the environment and of a session that was given a rate of its own. */
+bool tunnel_take_rate(struct tunnel *t);
 /* A place among the open tunnels of environment and session; false takes none. */
 bool tunnel_take_place(struct tunnel *t);
 void tunnel_give_place(struct tunnel *t);

@@ -319,7 +319,7 @@ enum go step_limit(struct tunnel *t)
 {
     const struct limits *limits = policy_limits(t->policy);
     struct tenant *tenant = t->who.tenant;
-    if (!tenant_rate_take(tenant, limits, clock_mono_ns()))
+    if (!tunnel_take_rate(t))
         return tunnel_over_rate(t);
     if (meter_quarantined_ms(tunnel_meter(t), tunnel_now(t)) > 0) {
         LIMIT_HIT(t->home, LIMIT_quarantine);

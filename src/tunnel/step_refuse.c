@@ -122,7 +122,7 @@ enum go tunnel_refuse_by(struct tunnel *t, const struct decision *given)
         tunnel_identify(t);
         if (tunnel_is_gated(t))
             return tunnel_turn_away(t, REASON_AUDIT);
-        if (!tenant_rate_take(t->who.tenant, tunnel_limits(t), clock_mono_ns()))
+        if (!tunnel_take_rate(t))
             return tunnel_over_rate(t);
     }
     drop_upstream(t);

@@ -70,16 +70,16 @@ void tenant_free(struct tenant *tenant)
 }
 
 /* The generic cell rate algorithm (ITU-T I.371): one atomic number, the time at which the bucket would be full. */
-bool tenant_rate_take(struct tenant *tenant, const struct limits *limits, uint64_t now_ns)
+bool rate_take(atomic_uint_fast64_t *due_ns, const struct limits *limits, uint64_t now_ns)
 {
     uint64_t each_ns = UINT64_C(1000000000) / limits->attempts_per_second;
     uint64_t burst_ns = each_ns * limits->attempts_burst;
-    uint64_t due = atomic_load_explicit(&tenant->rate_due_ns, memory_order_relaxed);
+    uint64_t due = atomic_load_explicit(due_ns, memory_order_relaxed);
     for (;;) {
         uint64_t base = due > now_ns ? due : now_ns;
         if (base - now_ns > burst_ns)
             return false;
-        if (atomic_compare_exchange_weak_explicit(&tenant->rate_due_ns, &due, base + each_ns, memory_order_relaxed,
+        if (atomic_compare_exchange_weak_explicit(due_ns, &due, base + each_ns, memory_order_relaxed,
                                                   memory_order_relaxed))
             return true;
     }

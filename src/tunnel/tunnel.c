@@ -226,6 +226,18 @@ void tunnel_setup_drop(struct tunnel *t)
     t->setup = NULL;
 }
 
+/* The session's own first: what it is refused costs the others of its environment nothing. */
+bool tunnel_take_rate(struct tunnel *t)
+{
+    const struct limits *own = narrowing_limits(t->narrowing);
+    const struct limits *all = t->policy != NULL ? policy_limits(t->policy) : tunnel_limits(t);
+    uint64_t now_ns = clock_mono_ns();
+    bool has_own = t->who.use != NULL && (own->attempts_per_second != 0 || own->attempts_burst != 0);
+    if (has_own && !rate_take(&t->who.use->rate_due_ns, tunnel_limits(t), now_ns))
+        return false;
+    return rate_take(&t->who.tenant->rate_due_ns, all, now_ns);
+}
+
 /* The environment's number counts all of it together; the session's own number is counted beside it. */
 bool tunnel_take_place(struct tunnel *t)
 {

@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import time
 
 import pytest
 
@@ -64,6 +65,22 @@ def test_tunnels_are_counted_for_the_session_and_for_the_environment(world):
     wait_for(lambda: sessions.asks(few, "a.test", origin.port) == OPEN, 5, lambda: "a place of the session is free")
 
 
+def test_a_rate_of_its_own(world):
+    origin, proxy, sessions = world
+    few = sessions.open("s-1", "--limit", "attempts_per_second=1", "--limit", "attempts_burst=2")
+    other = sessions.open("s-2")
+    seen = [sessions.asks(few, "denied.test", 443)[0] for _ in range(3)]
+    assert seen == [403] * 3  # the burst and one
+    begin = time.monotonic()
+    status = sessions.asks(few, "denied.test", 443)[0]
+    if time.monotonic() - begin < 1.9:  # held for a second, then told
+        assert status == 429
+    assert [sessions.asks(other, "denied.test", 443)[0] for _ in range(6)] == [403] * 6
+    assert sessions.good("set", "--session", "s-1", "--limit", "attempts_per_second=none", "--limit",
+                         "attempts_burst=none")["limits"] == ""
+    assert [sessions.asks(few, "denied.test", 443)[0] for _ in range(6)] == [403] * 6
+
+
 def test_a_limit_that_would_widen_is_refused_by_name(world):
     origin, proxy, sessions = world
     sessions.open("s-1", "--limit", "idle=1m")
@@ -71,7 +88,8 @@ def test_a_limit_that_would_widen_is_refused_by_name(world):
                         (["tunnels=6"], "tunnels=6 is more than the environment's 5"),
                         (["head_bytes=128KiB"], "head_bytes=128KiB is more than the environment's 64KiB"),
                         (["idle=1m", "--limit", "lifetime=25h"], "lifetime=25h is more than the environment's 24h"),
-                        (["attempts_per_second=1"], "attempts_per_second counts a whole environment together"),
+                        (["distinct_names_per_minute=1"],
+                         "distinct_names_per_minute counts a whole environment together"),
                         (["idle=1"], "idle=1 is not a value from 1s to 168h, or none"),
                         (["idle=1ms"], "idle=1ms is not a value from 1s to 168h, or none"),
                         (["idle"], "'idle' is not key=value"), (["idler=1m"], "'idler=1m' is not key=value"),

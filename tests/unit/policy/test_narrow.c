@@ -175,7 +175,7 @@ static void test_limits_become_smaller_alone(void **state)
                 assert_true(now == wanted);
             }
     assert_int_equal(limit_row_find(span_text("bytes_up"))->scope, LIMIT_SCOPE_SESSION);
-    assert_int_equal(limit_row_find(span_text("attempts_per_second"))->scope, LIMIT_SCOPE_ENVIRONMENT);
+    assert_int_equal(limit_row_find(span_text("distinct_names_per_minute"))->scope, LIMIT_SCOPE_ENVIRONMENT);
     assert_null(limit_row_find(span_text("bytes_u")));
 }
 

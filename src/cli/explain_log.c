@@ -47,6 +47,8 @@ static void read_record(json_t *record, bool first, struct logged *out)
         record_target(record, out->target, sizeof out->target);
         COPY(out->door, record_text(json_object_get(record, "unmapped"), "door"));
         COPY(out->method, record_text(json_object_get(record, "http_request"), "http_method"));
+        COPY(out->session, record_text(json_object_get(record, "src_endpoint"), "uid"));
+        COPY(out->environment, record_text(json_object_get(record, "metadata"), "tenant_uid"));
     }
     COPY(out->verdict, json_integer_value(json_object_get(record, "action_id")) == 1 ? "allow" : "deny");
     COPY(out->reason, record_text(record, "status_code"));
@@ -80,8 +82,10 @@ enum err logged_find(const char *dir, const char *request, struct logged *out)
         if (memmem(leaf.data, leaf.len, id, 8) == NULL) /* most are about others: no JSON is read for them */
             continue;
         json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
-        if (is_about(record, id))
+        if (is_about(record, id)) {
+            out->index = seen == 0 ? index : out->index;
             read_record(record, seen++ == 0, out);
+        }
         json_decref(record);
     }
     audit_reader_close(reader);

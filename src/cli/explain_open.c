@@ -72,6 +72,7 @@ void opening_find(const struct opening_case *c, const struct decision *decision,
         c->ask(c->arg, policy, &now, &address);
     }
     out->len = text.len;
+    out->left = now;
     out->opens = now.verdict == VERDICT_ALLOW && out->changed != NULL;
     if (out->opens)
         try_load(c, out);

@@ -28,6 +28,7 @@ struct opening {
     struct policy_change changes[OPENING_CHANGES_MAX];
     size_t change_count;
     bool opens;             /* with these lines the answer is yes */
+    struct decision left;   /* the answer with them */
     struct policy *changed; /* the policy with them; NULL if there are none */
     char forbids[640];      /* why a policy with these lines would not load; empty: it would */
 };

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define RECORDED_HOSTS  600 /* bytes of the list in a record */
+#define RECORDED_WHOLE  200 /* bytes of a list that a record surely has whole */
 #define TICK_MS         1000
 #define SESSION_SOCKETS 2 /* the listener and the descriptor that it keeps back */
 
@@ -28,6 +29,19 @@ static void add_text(struct record_event *event, const char *key, const char *te
 static void add_yes(struct record_event *event, const char *key, bool yes)
 {
     add_text(event, key, yes ? "true" : "");
+}
+
+/* Lists that a record would cut are kept beside the log, so that what the session left can be told later. */
+static void add_whole(const struct session *session, struct record_event *event, char hex[static 65])
+{
+    const struct session_spec *spec = &session->spec;
+    char text[SESSION_BODY_MAX];
+    struct outbuf out = outbuf_make(text, sizeof text);
+    if (strlen(spec->hosts) <= RECORDED_WHOLE && strlen(spec->mcp_endpoints) <= RECORDED_WHOLE)
+        return;
+    session_spec_write(spec, &out);
+    if (audit_log_blob(session->daemon->log, outbuf_written(&out), hex) == ERR_NONE)
+        add_text(event, "session_blob", hex);
 }
 
 static void record(const struct session *session, enum event_kind kind, const char *who, const char *what)
@@ -55,6 +69,9 @@ static void record(const struct session *session, enum event_kind kind, const ch
         event.facts[event.fact_count++] = (struct event_fact){
             .key = "mcp_endpoints", .text = span_first(span_text(spec->mcp_endpoints), RECORDED_HOSTS)};
     add_yes(&event, "deny_all", spec->deny_all);
+    char hex[65] = "";
+    if (kind != EVENT_SESSION_CLOSED)
+        add_whole(session, &event, hex);
     char limits[SESSION_LIMITS_TEXT];
     session_limits_text(&spec->limits, limits);
     add_text(&event, "limits", limits);

@@ -207,6 +207,17 @@ enum err config_load(const char *path, bool strict, struct diag *diag, struct co
     return err;
 }
 
+/* Its keys stand in the text as they are, unless quotes hide them behind an escape: a long environment is not read twice
+ * to see that it is one. */
+static bool may_be_one(struct span text)
+{
+    static const char *const words[] = {"listeners", "environments", "\\"};
+    for (size_t i = 0; text.len > 0 && i < sizeof words / sizeof words[0]; i++)
+        if (memmem(text.data, text.len, words[i], strlen(words[i])) != NULL)
+            return true;
+    return false;
+}
+
 bool config_looks_like_one(const char *path)
 {
     const struct file_rules rules = {.max_bytes = YAML_BYTES_MAX};
@@ -216,7 +227,7 @@ bool config_looks_like_one(const char *path)
     struct diag diag;
     diag_init(&diag);
     enum err err = file_read(path, &rules, &diag, NULL, 0, 0, &bytes);
-    if (err == ERR_NONE)
+    if (err == ERR_NONE && may_be_one(span_make(bytes.data, bytes.len)))
         err = yaml_read(&trees, path, span_make(bytes.data, bytes.len), 1, &diag, &root);
     bool is = err == ERR_NONE && root != NULL &&
               (node_get(root, "listeners") != NULL || node_get(root, "environments") != NULL);

@@ -128,6 +128,26 @@ static void say_allows(const struct layers *l)
     say_allowing(l, "unrestricted", !p->limited, plain, RULE_UNRESTRICTED, 0);
 }
 
+/* ---- what the session leaves ---- */
+
+static void say_session(const struct layers *l)
+{
+    const struct narrowing *narrowing = l->question->narrowing;
+    struct question without = *l->question;
+    struct decision whole, left;
+    if (narrowing == NULL) {
+        silent(l, "session");
+        return;
+    }
+    without.narrowing = NULL;
+    policy_ask_target(l->policy, &without, &whole);
+    policy_ask_target(l->policy, l->question, &left);
+    bool refuses = !narrowing_has_host(narrowing, l->question->target) ||
+                   (whole.verdict == VERDICT_ALLOW && left.verdict != VERDICT_ALLOW);
+    enum reason reason = l->question->target->kind == TARGET_NAME ? REASON_HOST : REASON_LITERAL;
+    say(l, "session", refuses ? LAYER_DENIES : LAYER_ALLOWS, refuses ? reason : REASON_NONE, RULE_SESSION, 0);
+}
+
 void policy_layers(const struct policy *policy, const struct question *question, policy_layer_fn *fn, void *arg)
 {
     struct layers l = {.policy = policy, .question = question, .fn = fn, .arg = arg};
@@ -143,4 +163,5 @@ void policy_layers(const struct policy *policy, const struct question *question,
     say_denied_hit(&l, "builtin.names", NAME_BUILTIN, RULE_BUILTIN_NAME);
     say_pattern(&l, true);
     say_allows(&l);
+    say_session(&l);
 }

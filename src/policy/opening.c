@@ -323,7 +323,9 @@ void policy_opening(const struct policy *policy, const struct question *question
         out_change->entry = standing.entry_index;
     if (decision->verdict == VERDICT_ALLOW || open_tls(&o))
         return;
-    if (decision->reason == REASON_HOST && decision->rule.kind != RULE_PATTERN)
+    if (decision->rule.kind == RULE_SESSION)
+        line(&o, "# the environment allows it; the session that asks does not");
+    else if (decision->reason == REASON_HOST && decision->rule.kind != RULE_PATTERN)
         open_host(&o);
     else if (decision->reason == REASON_HOST)
         sentence_with_place(&o, "The regular expression failed on this name, which denies it: ");

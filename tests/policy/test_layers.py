@@ -99,7 +99,7 @@ def test_lines_and_reasons(config):
 def test_text(config):
     lines = explain(config, "no.wild.test", json_too=False).decode().splitlines()
     at = lines.index("What each layer says by itself:")
-    words = [line.split() for line in lines[at + 1:at + 18]]
+    words = [line.split() for line in lines[at + 1:at + 19]]
     assert ["egress.denied_hosts", "deny", "host_denied", "no.wild.test"] == words[4][:4]
     assert words[0][:2] == ["ceiling", "allow"] and words[-1] == ["hello", "none"]
     assert not any(line.endswith(" ") for line in lines)

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Was everything recorded: one environment's numbers, and the kernel's own count of what the program sent."""
+import itertools
 import json
 import os
 import shutil
-import socket
-import struct
 import subprocess
-import threading
-import time
 
 import pytest
 
 from lab import netns, wait_for
 from lab.origin import after_hello, echo
 from lab.proxy import NOBODY, unprivileged
+from lab.wire import Wire, journal
+from test_audit import small_disk  # noqa: F401
+from test_crash import Load
 
 needs_namespace = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a packet filter in a namespace")
 
@@ -64,45 +64,6 @@ def test_a_part_of_the_log(lab):
 
 # ---- the kernel's count ----
 
-class Wire:
-    """Every SYN and DNS query that crosses the loopback of this namespace, with the time at which it did."""
-
-    def __init__(self, dns_port):
-        self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-        self.sock.bind(("lo", 0))
-        self.dns_port = dns_port
-        self.syns = []
-        self.queries = []
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-
-    def _run(self):
-        self.sock.settimeout(0.2)
-        while not self.stop.is_set():
-            try:
-                packet, address = self.sock.recvfrom(65536)
-            except TimeoutError:
-                continue
-            if address[2] == socket.PACKET_HOST:
-                self._take(time.time_ns(), packet)
-
-    def _take(self, now, packet):
-        ip = packet[(packet[0] & 15) * 4:]
-        if len(ip) < 14:
-            return
-        source, port = struct.unpack(">HH", ip[:4])
-        if packet[9] == socket.IPPROTO_TCP and ip[13] & 0x17 == 2:
-            self.syns.append((now, source, port))
-        elif packet[9] == socket.IPPROTO_UDP and port == self.dns_port:
-            self.queries.append((now, source))
-
-    def close(self):
-        self.stop.set()
-        self.thread.join()
-        self.sock.close()
-
-
 @pytest.fixture
 def counted():
     """Loads the rules that the program prints for its account; counts, and takes them away again."""
@@ -145,15 +106,117 @@ def test_every_packet_has_its_record(lab, counted):
     dials = sum(r["unmapped"]["dials"] for r in outcomes)
     queries = sum(r["unmapped"]["dns_sent"] for r in proxy.audit.lookups())
     assert dials == 3 and queries >= 2 and queries == sum(r["unmapped"]["dns_sent"] for r in outcomes)
-    syns = [(at, port) for at, source, port in wire.syns if port == origin.port]
+    syns = [at for at, port in wire.syns if port == origin.port]
     assert len(syns) == dials and len(wire.queries) == queries
     allowed = sorted(r["time"] for r in proxy.audit.attempts(verdict="allow"))
-    assert all(sealed * 1_000_000 <= at for sealed, (at, _) in zip(allowed, sorted(syns)))
-    assert min(at for at, _ in wire.queries) >= allowed[0] * 1_000_000
+    assert len(allowed) == 3
+    check_order(proxy, wire, origin.port)
     file = counted.save(lab.folder / "counted.json")
     text = audit(proxy, "verify", "--counter", file)
     assert f"connections: the outcomes hold {dials}, and the kernel counted as many" in text
     assert f"DNS queries: the lookup records hold {queries}, and the kernel counted as many" in text
+
+
+def check_order(proxy, wire, port):
+    """Whatever left did so behind the commit of an attempt of its own: of that name for a question, and of any for a SYN,
+    which has none, the n-th behind the n-th. Gives the names that were asked."""
+    committed = journal(proxy.audit_dir)
+    allowed = {}
+    for record in proxy.audit.attempts(verdict="allow"):
+        at = committed[record["metadata"]["sequence"]]
+        allowed.setdefault(record["dst_endpoint"]["hostname"], []).append(at)
+    for at, name in wire.queries:
+        assert name in allowed, f"{name} was asked for, and no attempt is on record"
+        assert min(allowed[name]) < at, f"{name} was asked for before its attempt was committed"
+    syns = sorted(at for at, to in wire.syns if to == port)
+    commits = sorted(at for times in allowed.values() for at in times)
+    assert len(syns) <= len(commits), f"{len(syns)} connections were begun, {len(commits)} attempts are on record"
+    assert all(commit < syn for commit, syn in zip(commits, syns))
+    return {name for _, name in wire.queries}
+
+
+QUICK = {"attempts_per_second": 1000000, "attempts_burst": 10000000, "distinct_names_per_minute": 8192}
+
+
+@needs_namespace
+def test_kill_with_the_wire_watched(lab, counted):
+    """Audit test 20 under test 10: five times kill -9 under load; no SYN and no question is without its attempt, and
+    what the outcomes and lookups hold is no more than what the kernel counted."""
+    origin = lab.origin()
+    lab.dns.set("*.k.test", origin.address, ttl=0)
+    policy = lab.policy(hosts=[origin.at("*.k.test")], ports={"connect": [origin.port]}, limits=QUICK)
+    counted.load(lab.binary, lab.dns.port)
+    wire = Wire(lab.dns.port)
+    names, places = itertools.count(), {}
+    for _ in range(5):
+        proxy = lab.proxy(policy, **places)
+        places = {"audit_dir": proxy.audit_dir, "signer_dir": proxy.signer_dir}
+        load = Load(proxy.endpoint, origin.port, names)
+        wait_for(lambda: len(load.answered) >= 60, 20, "answers")
+        proxy.kill()
+        load.end()
+    last = lab.proxy(policy, **places)
+    assert last.stop() == 0
+    wire.close()
+    asked = check_order(last, wire, origin.port)
+    assert len(asked) > 100
+    assert {name for name, status in load.answered if status == 200} <= asked
+    syns = sum(port == origin.port for _, port in wire.syns)
+    outcomes, lookups = last.audit.outcomes(), last.audit.lookups()
+    lost = len(last.audit.attempts(verdict="allow")) - len(outcomes)
+    dials = sum(r["unmapped"]["dials"] for r in outcomes)
+    questions = sum(r["unmapped"]["dns_sent"] for r in lookups)
+    assert lost > 0 and dials <= syns <= dials + lost
+    assert questions <= len(wire.queries) <= questions + 2 * lost
+    file = counted.save(lab.folder / "counted.json")
+    text = audit(last, "verify", "--counter", file)
+    assert f"connections: {dials} on record, {syns} counted" in text or f"the outcomes hold {dials}, and" in text
+    assert last.audit.verifies()
+
+
+@needs_namespace
+def test_a_full_disk_with_the_wire_watched(lab, counted, small_disk):  # noqa: F811
+    """Audit test 20 under test 12: the disk fills up under load and is emptied again; nothing left while nothing could
+    be written, and the numbers are equal to the last one."""
+    origin = lab.origin()
+    lab.dns.set("*.k.test", origin.address, ttl=0)
+    policy = lab.policy(hosts=[origin.at("*.k.test")], ports={"connect": [origin.port]}, limits=QUICK)
+    counted.load(lab.binary, lab.dns.port)
+    wire = Wire(lab.dns.port)
+    proxy = lab.proxy(policy, audit_dir=small_disk / "audit")
+    load = Load(proxy.endpoint, origin.port, itertools.count())
+    wait_for(lambda: len(load.answered) >= 30, 20, "answers")
+    filler = small_disk / "filler"
+    fill(filler)
+    wait_for(lambda: [s for _, s in load.answered].count(503) >= 10, 20, "refusals for want of evidence")
+    refused = len(load.answered)
+    filler.unlink()
+    wait_for(lambda: 200 in [s for _, s in load.answered[refused:]], 20, "tunnels again")
+    load.end()
+    assert proxy.stop() == 0
+    wire.close()
+    check_order(proxy, wire, origin.port)
+    assert proxy.audit.event("gate_closed") and proxy.audit.event("gate_opened")["unmapped"]["refused"] > 0
+    dials = sum(r["unmapped"]["dials"] for r in proxy.audit.outcomes())
+    questions = sum(r["unmapped"]["dns_sent"] for r in proxy.audit.lookups())
+    assert dials == sum(port == origin.port for _, port in wire.syns) and questions == len(wire.queries)
+    stopped = proxy.audit.event("log_stopped")["unmapped"]
+    assert (stopped["dials"], stopped["dns_sent"]) == (dials, questions)
+    file = counted.save(lab.folder / "counted.json")
+    text = audit(proxy, "verify", "--counter", file)
+    assert f"connections: the outcomes hold {dials}, and the kernel counted as many" in text
+    assert f"DNS queries: the lookup records hold {questions}, and the kernel counted as many" in text
+    assert proxy.audit.verifies()
+
+
+def fill(path):
+    with open(path, "wb") as out:
+        try:
+            while True:
+                out.write(b"\0" * 65536)
+                out.flush()
+        except OSError:
+            pass
 
 
 @needs_namespace

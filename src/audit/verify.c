@@ -117,6 +117,9 @@ static void judge_flows(struct verify *v)
                       (unsigned long long)l->lost);
     if (v->gaps == 0 && v->scope == NULL)
         verify_proven(r, "the numbers of each of %zu environments are without a gap", l->envs.count);
+    if (v->clock_steps > 0)
+        verify_remark(r, "the clock was set %llu times; the order of the entries is that of their indices",
+                      (unsigned long long)v->clock_steps);
     if (v->gaps > 0 || v->strangers > 0 || v->silences > 0)
         verify_remark(r, "in all: %llu gaps, %llu outcomes without an attempt, %llu silences",
                       (unsigned long long)v->gaps, (unsigned long long)v->strangers, (unsigned long long)v->silences);
@@ -127,7 +130,11 @@ static void judge_flows(struct verify *v)
 static void judge_unsigned(struct verify *v, const struct walk *w)
 {
     struct verify_report *r = v->report;
-    int64_t seconds = (w->last.wall_ns - v->first_unsigned_ns) / 1000000000;
+    const struct commit *from = &v->unsigned_from;
+    /* Over a restart of the machine there is only the wall clock, which may have been set. */
+    bool same_boot = memcmp(from->boot, w->last.boot, sizeof from->boot) == 0;
+    int64_t seconds =
+        (same_boot ? (int64_t)(w->last.mono_ns - from->mono_ns) : w->last.wall_ns - from->wall_ns) / 1000000000;
     unsigned long long count = w->tree.size - r->signed_size;
     verify_unproven(r, "the newest %llu entries: they are durable and not signed yet", count);
     if (v->ledger.stopped)

@@ -75,6 +75,7 @@ static void check_event(struct verify *v, uint64_t index, const struct leaf_fact
     if (facts->event == EVENT_KEY_ROTATED)
         verify_rotation_entry(v, index, facts);
     r->adopted += facts->event == EVENT_SIGNER_ADOPTED;
+    v->clock_steps += facts->event == EVENT_CLOCK_STEP;
     if (facts->event != EVENT_LOG_STARTED)
         return;
     v->before.count = 0; /* the log was closed until here: silence is no finding */
@@ -149,8 +150,8 @@ bool verify_commit(void *arg, const struct commit *commit, const struct tree *tr
     v->report->last_wall_ns = commit->wall_ns;
     if (tree->size <= v->report->signed_size)
         v->report->signed_wall_ns = commit->wall_ns;
-    if (v->first_unsigned_ns == 0 && tree->size > v->report->signed_size)
-        v->first_unsigned_ns = commit->wall_ns;
+    if (v->unsigned_from.count == 0 && tree->size > v->report->signed_size)
+        v->unsigned_from = *commit;
     verify_heads_skip(v, v->walk->begun);
     verify_head_reached(v, commit, tree->size);
     return true;

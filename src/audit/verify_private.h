@@ -34,11 +34,11 @@ struct verify {
     bool witnessed_seen;
     struct ledger ledger;
     struct digest *digest;
-    struct commit before;      /* the commit record before the present one; count 0: none */
-    int64_t first_unsigned_ns; /* wall clock of the first commit behind the last checkpoint; 0: none */
-    struct scope *scope;       /* of one environment; NULL: all are judged */
-    uint64_t elsewhere;        /* findings about other environments */
-    uint64_t gaps, strangers, missing_blobs, silences;
+    struct commit before;        /* the commit record before the present one; count 0: none */
+    struct commit unsigned_from; /* the first one behind the last checkpoint; count 0: none */
+    struct scope *scope;         /* of one environment; NULL: all are judged */
+    uint64_t elsewhere;          /* findings about other environments */
+    uint64_t gaps, strangers, missing_blobs, silences, clock_steps;
 };
 
 void verify_proven(struct verify_report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -134,6 +134,21 @@ static bool is_file(int fd)
     return file;
 }
 
+/* ---- the wall clock ---- */
+
+/* Of all processes, the signer too: it is the machine's clock that was set. */
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    REAL(clock_gettime);
+    int result = real(clock, out);
+    int64_t shift = control == NULL ? 0 : atomic_load_explicit(&control->wall_shift_ns, memory_order_relaxed);
+    if (result != 0 || shift == 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+        return result;
+    int64_t ns = (int64_t)out->tv_sec * 1000000000 + out->tv_nsec + shift;
+    *out = (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    return result;
+}
+
 /* ---- the journal ---- */
 
 static void note(enum fault_journal type, uint64_t inode, uint64_t other, uint64_t at, const void *a, size_t a_len,

@@ -68,5 +68,7 @@ uint64_t tenant_excess_take(struct tenant *tenant, int64_t *out_from_ms);
 
 /* May this name be asked of the resolver in this minute? A name that was asked already costs nothing. */
 bool tenant_name_take(struct tenant *tenant, struct span name, uint64_t max, uint64_t now_ms);
+/* True once in each minute: names were refused, which is worth an alert. */
+bool tenant_names_warn(struct tenant *tenant, uint64_t now_ms);
 
 #endif

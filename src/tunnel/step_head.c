@@ -366,9 +366,12 @@ enum go step_budget(struct tunnel *t)
     t->holds_upstream_fd = true;
     if (!tunnel_count_socket(t, &t->upstream_tenant, t->who.tenant, policy_limits(t->policy)))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_BUDGET);
+    uint64_t names = policy_limits(t->policy)->distinct_names_per_minute;
     if (t->target.kind == TARGET_NAME &&
-        !tenant_name_take(t->who.tenant, hostname_span(&t->target.name),
-                          policy_limits(t->policy)->distinct_names_per_minute, tunnel_now(t)))
+        !tenant_name_take(t->who.tenant, hostname_span(&t->target.name), names, tunnel_now(t))) {
+        if (tenant_names_warn(t->who.tenant, tunnel_now(t)))
+            record_warning(t, LIMIT_distinct_names_per_minute, names + 1, names);
         return over_limit(t, LIMIT_distinct_names_per_minute);
+    }
     return tunnel_step(t, STEP_ATTEMPT);
 }

@@ -36,6 +36,7 @@ uint64_t budget_used(const struct budget *budget)
 struct name_budget {
     struct hash_key key;
     atomic_uint_fast64_t minute_and_count; /* minute << 32 | names */
+    atomic_uint_fast64_t warned;           /* the minute in which somebody was told of a refusal */
     _Atomic uint64_t slots[NAME_SLOTS];
 };
 
@@ -133,4 +134,10 @@ bool tenant_name_take(struct tenant *tenant, struct span name, uint64_t max, uin
         return true;
     }
     return false;
+}
+
+bool tenant_names_warn(struct tenant *tenant, uint64_t now_ms)
+{
+    uint64_t minute = (now_ms / 60000 + 1) & UINT32_MAX;
+    return atomic_exchange_explicit(&tenant->names->warned, minute, memory_order_relaxed) != minute;
 }

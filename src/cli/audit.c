@@ -21,20 +21,13 @@ struct audit_args {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_JSON, struct audit_args, json),
+        AUDIT_PLACE(OPT_FOLLOW, struct audit_args, follow),
+        AUDIT_PLACE(OPT_FROM, struct audit_args, from),
+    };
     struct audit_args *a = state->input;
-    switch (key) {
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case OPT_FOLLOW:
-        a->follow = true;
-        return 0;
-    case OPT_FROM:
-        audit_take_index(state, arg, &a->from);
-        return 0;
-    default:
-        return audit_take_dir(key, arg, state, &a->dir);
-    }
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 /* ---- tail ---- */

@@ -19,29 +19,16 @@ struct absence_args {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_ENV, struct absence_args, question.environment),
+        AUDIT_PLACE(OPT_HOST, struct absence_args, question.host),
+        AUDIT_PLACE(OPT_FROM, struct absence_args, question.from_ms),
+        AUDIT_PLACE(OPT_TO, struct absence_args, question.to_ms),
+        AUDIT_PLACE(OPT_KEY, struct absence_args, key),
+        AUDIT_PLACE(OPT_JSON, struct absence_args, json),
+    };
     struct absence_args *a = state->input;
-    switch (key) {
-    case OPT_ENV:
-        a->question.environment = arg;
-        return 0;
-    case OPT_HOST:
-        a->question.host = arg;
-        return 0;
-    case OPT_FROM:
-        audit_take_time(state, arg, &a->question.from_ms);
-        return 0;
-    case OPT_TO:
-        audit_take_time(state, arg, &a->question.to_ms);
-        return 0;
-    case OPT_KEY:
-        a->key = arg;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    default:
-        return audit_take_dir(key, arg, state, &a->dir);
-    }
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 static const char not_proven[] =

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-error_t audit_take_dir(int key, char *arg, struct argp_state *state, const char **dir)
+static error_t take_dir(int key, char *arg, struct argp_state *state, const char **dir)
 {
     switch (key) {
     case ARGP_KEY_ARG:
@@ -26,16 +26,37 @@ error_t audit_take_dir(int key, char *arg, struct argp_state *state, const char 
     }
 }
 
-void audit_take_time(struct argp_state *state, const char *arg, int64_t *out)
+static void put(struct argp_state *state, const struct audit_place *place, char *arg)
 {
-    if (audit_parse_time(arg, out) != ERR_NONE)
-        argp_error(state, "'%s' is no time: write 2026-11-21, 2026-11-21T10:00:00Z, or 1h for an hour ago", arg);
+    void *to = (char *)state->input + place->offset;
+    switch (place->kind) {
+    case AUDIT_PLACE_TEXT:
+        *(const char **)to = arg;
+        return;
+    case AUDIT_PLACE_FLAG:
+        *(bool *)to = true;
+        return;
+    case AUDIT_PLACE_INDEX:
+        if (text_u64(span_text(arg), UINT64_MAX / 2, to) != ERR_NONE)
+            argp_error(state, "'%s' is no index", arg);
+        return;
+    case AUDIT_PLACE_TIME:
+        if (audit_parse_time(arg, to) != ERR_NONE)
+            argp_error(state, "'%s' is no time: write 2026-11-21, 2026-11-21T10:00:00Z, or 1h for an hour ago", arg);
+        return;
+    }
 }
 
-void audit_take_index(struct argp_state *state, const char *arg, uint64_t *out)
+error_t audit_take(const struct audit_place *places, size_t count, int key, char *arg, struct argp_state *state,
+                   const char **dir)
 {
-    if (text_u64(span_text(arg), UINT64_MAX / 2, out) != ERR_NONE)
-        argp_error(state, "'%s' is no index", arg);
+    for (size_t i = 0; i < count; i++) {
+        if (places[i].key == key) {
+            put(state, &places[i], arg);
+            return 0;
+        }
+    }
+    return take_dir(key, arg, state, dir);
 }
 
 /* A key line has plus signs; anything else is a file that holds one. */

@@ -39,28 +39,20 @@ struct asking {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_WITNESSES, struct cosign_args, witnesses),
+        AUDIT_PLACE(OPT_PUBLISH, struct cosign_args, publish),
+        AUDIT_PLACE(OPT_FOLLOW, struct cosign_args, follow),
+        AUDIT_PLACE(OPT_CA, struct cosign_args, ca),
+    };
     struct cosign_args *a = state->input;
-    switch (key) {
-    case OPT_WITNESSES:
-        a->witnesses = arg;
-        return 0;
-    case OPT_PUBLISH:
-        a->publish = arg;
-        return 0;
-    case OPT_FOLLOW:
-        a->follow = true;
-        return 0;
-    case OPT_INTERVAL:
+    if (key == OPT_INTERVAL) {
         if (text_duration_ms(span_text(arg), &a->interval_ms) != ERR_NONE || a->interval_ms < 100 ||
             a->interval_ms > INTERVAL_MAX)
             argp_error(state, "'%s' is no duration from 100ms to 24h", arg);
         return 0;
-    case OPT_CA:
-        a->ca = arg;
-        return 0;
-    default:
-        return audit_take_dir(key, arg, state, &a->dir);
     }
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 static void say(const struct cosign_witness *w, const char *text)

@@ -21,42 +21,22 @@ struct evidence_args {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_INDEX, struct evidence_args, index),
+        AUDIT_PLACE(OPT_UID, struct evidence_args, uid),
+        AUDIT_PLACE(OPT_ENV, struct evidence_args, bundle.environment),
+        AUDIT_PLACE(OPT_SESSION, struct evidence_args, bundle.session),
+        AUDIT_PLACE(OPT_FROM, struct evidence_args, bundle.from_ms),
+        AUDIT_PLACE(OPT_TO, struct evidence_args, bundle.to_ms),
+        AUDIT_PLACE(OPT_OUT, struct evidence_args, out),
+        AUDIT_PLACE(OPT_KEY, struct evidence_args, key),
+        AUDIT_PLACE(OPT_PIN, struct evidence_args, pin),
+        AUDIT_PLACE(OPT_ROTATIONS, struct evidence_args, rotations),
+    };
     struct evidence_args *a = state->input;
-    switch (key) {
-    case OPT_INDEX:
-        audit_take_index(state, arg, &a->index);
+    if (key == OPT_INDEX)
         a->has_index = true;
-        return 0;
-    case OPT_UID:
-        a->uid = arg;
-        return 0;
-    case OPT_ENV:
-        a->bundle.environment = arg;
-        return 0;
-    case OPT_ROTATIONS:
-        a->rotations = true;
-        return 0;
-    case OPT_SESSION:
-        a->bundle.session = arg;
-        return 0;
-    case OPT_FROM:
-        audit_take_time(state, arg, &a->bundle.from_ms);
-        return 0;
-    case OPT_TO:
-        audit_take_time(state, arg, &a->bundle.to_ms);
-        return 0;
-    case OPT_OUT:
-        a->out = arg;
-        return 0;
-    case OPT_KEY:
-        a->key = arg;
-        return 0;
-    case OPT_PIN:
-        a->pin = arg;
-        return 0;
-    default:
-        return audit_take_dir(key, arg, state, &a->dir);
-    }
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 /* ---- prove ---- */

@@ -41,26 +41,14 @@ struct wanted {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_KEYS, struct hmac_args, keys),
+        AUDIT_PLACE(OPT_JSON, struct hmac_args, json),
+    };
     struct hmac_args *a = state->input;
-    switch (key) {
-    case OPT_KEYS:
-        a->keys = arg;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (a->dir != NULL)
-            argp_error(state, "one directory is enough; values come by standard input");
-        a->dir = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (a->dir == NULL)
-            argp_error(state, "name the log's directory");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (key == ARGP_KEY_ARG && a->dir != NULL)
+        argp_error(state, "one directory is enough; values come by standard input");
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 /* ---- the hashes ---- */

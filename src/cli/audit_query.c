@@ -33,47 +33,30 @@ struct query_args {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_ENV, struct query_args, filter.environment),
+        AUDIT_PLACE(OPT_SESSION, struct query_args, filter.session),
+        AUDIT_PLACE(OPT_HOST, struct query_args, filter.host),
+        AUDIT_PLACE(OPT_RULE, struct query_args, filter.rule),
+        AUDIT_PLACE(OPT_REASON, struct query_args, filter.reason),
+        AUDIT_PLACE(OPT_SINCE, struct query_args, filter.since_ms),
+        AUDIT_PLACE(OPT_UNTIL, struct query_args, filter.until_ms),
+        AUDIT_PLACE(OPT_JSON, struct query_args, json),
+        AUDIT_PLACE(OPT_COUNT, struct query_args, count),
+    };
     struct query_args *a = state->input;
-    switch (key) {
-    case OPT_ENV:
-        a->filter.environment = arg;
-        return 0;
-    case OPT_SESSION:
-        a->filter.session = arg;
-        return 0;
-    case OPT_HOST:
-        a->filter.host = arg;
-        return 0;
-    case OPT_VERDICT:
+    if (key == OPT_VERDICT) {
         a->filter.verdict = strcmp(arg, "allow") == 0 ? AUDIT_ALLOWED : AUDIT_DENIED;
         if (strcmp(arg, "allow") != 0 && strcmp(arg, "deny") != 0)
             argp_error(state, "a verdict is allow or deny, not '%s'", arg);
         return 0;
-    case OPT_RULE:
-        a->filter.rule = arg;
-        return 0;
-    case OPT_REASON:
-        a->filter.reason = arg;
-        return 0;
-    case OPT_SINCE:
-        audit_take_time(state, arg, &a->filter.since_ms);
-        return 0;
-    case OPT_UNTIL:
-        audit_take_time(state, arg, &a->filter.until_ms);
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case OPT_COUNT:
-        a->count = true;
-        return 0;
-    case OPT_FORMAT:
+    }
+    if (key == OPT_FORMAT) {
         if (strcmp(arg, "jsonl") != 0)
             argp_error(state, "the only format is jsonl, not '%s'", arg);
         return 0;
-    default:
-        return audit_take_dir(key, arg, state, &a->dir);
     }
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 /* clang-format off */
@@ -92,9 +75,7 @@ static int finish(enum err err, const char *verb, const char *dir)
 {
     if (err == ERR_AGAIN)
         err = fflush(stdout) == 0 ? ERR_NONE : ERR_IO;
-    if (err != ERR_NONE)
-        fprintf(stderr, "sallyport audit %s: %s: %s\n", verb, dir, err_text(err));
-    return audit_exit(err);
+    return err == ERR_NONE ? 0 : audit_fail(verb, dir, err, err_text(err));
 }
 
 int audit_verb_query(int argc, char **argv)

@@ -51,12 +51,11 @@ static bool is_one_of(const char *name, const enum reason *list, size_t count)
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_JSON, struct replay_args, json),
+    };
     struct replay_args *a = state->input;
-    if (key == OPT_JSON) {
-        a->json = true;
-        return 0;
-    }
-    return audit_take_dir(key, arg, state, &a->dir);
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 static struct policy *policy_of(struct replay *r, const struct logged *logged)

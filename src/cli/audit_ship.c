@@ -34,38 +34,18 @@ static void take_duration(struct argp_state *state, const char *arg, uint64_t *o
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_TO, struct ship_args, to),         AUDIT_PLACE(OPT_FOLLOW, struct ship_args, follow),
+        AUDIT_PLACE(OPT_NEWEST, struct ship_args, newest), AUDIT_PLACE(OPT_STATE, struct ship_args, state),
+        AUDIT_PLACE(OPT_CA, struct ship_args, http.ca),    AUDIT_PLACE(OPT_HEADERS, struct ship_args, http.headers),
+        AUDIT_PLACE(OPT_JSON, struct ship_args, json),
+    };
     struct ship_args *a = state->input;
-    switch (key) {
-    case OPT_TO:
-        a->to = arg;
+    if (key == OPT_INTERVAL || key == OPT_TIMEOUT) {
+        take_duration(state, arg, key == OPT_INTERVAL ? &a->interval_ms : &a->http.timeout_ms);
         return 0;
-    case OPT_FOLLOW:
-        a->follow = true;
-        return 0;
-    case OPT_NEWEST:
-        a->newest = true;
-        return 0;
-    case OPT_STATE:
-        a->state = arg;
-        return 0;
-    case OPT_CA:
-        a->http.ca = arg;
-        return 0;
-    case OPT_HEADERS:
-        a->http.headers = arg;
-        return 0;
-    case OPT_INTERVAL:
-        take_duration(state, arg, &a->interval_ms);
-        return 0;
-    case OPT_TIMEOUT:
-        take_duration(state, arg, &a->http.timeout_ms);
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    default:
-        return audit_take_dir(key, arg, state, &a->dir);
     }
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 static void print_progress(const struct ship_args *a, const struct ship *ship)

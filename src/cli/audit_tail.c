@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "audit_tail.h"
+#include "audit_verbs.h"
 
 #include "audit/reader.h"
 
@@ -111,8 +112,7 @@ static int finish(enum err err, const char *dir)
     if (err == ERR_NONE || err == ERR_AGAIN)
         return fflush(stdout) == 0 ? 0 : 1;
     fflush(stdout);
-    fprintf(stderr, "sallyport audit tail: %s: %s\n", dir, err_text(err));
-    return err == ERR_CORRUPT ? 2 : err == ERR_NOT_FOUND ? 3 : 1;
+    return audit_fail("tail", dir, err, err_text(err));
 }
 
 int audit_tail(const char *dir, uint64_t from, bool json, bool follow)

@@ -9,6 +9,8 @@
 
 #include <argp.h>
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 int audit_verb_verify(int argc, char **argv);
 int audit_verb_query(int argc, char **argv);
@@ -23,10 +25,27 @@ int audit_verb_absence(int argc, char **argv);
 int audit_verb_cosign(int argc, char **argv);
 int audit_verb_rotate_key(int argc, char **argv);
 
-/* For parsers of options: the one argument DIR, and its absence. Else ARGP_ERR_UNKNOWN. */
-error_t audit_take_dir(int key, char *arg, struct argp_state *state, const char **dir);
-void audit_take_time(struct argp_state *state, const char *arg, int64_t *out);
-void audit_take_index(struct argp_state *state, const char *arg, uint64_t *out);
+/* Where in the struct of its parser an option's value goes; what it may be follows from the member's type. */
+enum audit_place_kind { AUDIT_PLACE_TEXT, AUDIT_PLACE_FLAG, AUDIT_PLACE_INDEX, AUDIT_PLACE_TIME };
+
+struct audit_place {
+    int key;
+    enum audit_place_kind kind;
+    size_t offset;
+};
+
+/* clang-format off */
+#define AUDIT_PLACE(key, type, member)                                                                                 \
+    {key,                                                                                                              \
+     _Generic(((type *)0)->member, const char *: AUDIT_PLACE_TEXT, bool: AUDIT_PLACE_FLAG,                             \
+                                   uint64_t: AUDIT_PLACE_INDEX, int64_t: AUDIT_PLACE_TIME),                            \
+     offsetof(type, member)}
+/* clang-format on */
+
+/* For parsers of options, whose input is that struct: an option of `places`, the one argument DIR, and its absence. Else
+ * ARGP_ERR_UNKNOWN. */
+error_t audit_take(const struct audit_place *places, size_t count, int key, char *arg, struct argp_state *state,
+                   const char **dir);
 
 /* A key line has plus signs; anything else is a file that holds one, which is read into `buffer`. */
 const char *audit_key_line(const char *given, char *buffer, size_t cap);

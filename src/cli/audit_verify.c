@@ -32,42 +32,22 @@ struct verify_args {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
+    static const struct audit_place places[] = {
+        AUDIT_PLACE(OPT_KEY, struct verify_args, key),
+        AUDIT_PLACE(OPT_PINNED, struct verify_args, pinned),
+        AUDIT_PLACE(OPT_SINCE, struct verify_args, since),
+        AUDIT_PLACE(OPT_FULL, struct verify_args, full),
+        AUDIT_PLACE(OPT_ENV, struct verify_args, environment),
+        AUDIT_PLACE(OPT_WITNESSES, struct verify_args, witnesses),
+        AUDIT_PLACE(OPT_COUNTER, struct verify_args, counter),
+        AUDIT_PLACE(OPT_JSON, struct verify_args, json),
+        AUDIT_PLACE(OPT_QUIET, struct verify_args, quiet),
+        AUDIT_PLACE(OPT_REPORT, struct verify_args, report_file),
+    };
     struct verify_args *a = state->input;
-    switch (key) {
-    case OPT_KEY:
-        a->key = arg;
-        return 0;
-    case OPT_PINNED:
-        a->pinned = arg;
-        return 0;
-    case OPT_SINCE:
-        audit_take_index(state, arg, &a->since);
-        return 0;
-    case OPT_FULL:
-        a->full = true;
-        return 0;
-    case OPT_ENV:
-        a->environment = arg;
-        return 0;
-    case OPT_WITNESSES:
-        a->witnesses = arg;
-        return 0;
-    case OPT_COUNTER:
-        a->counter = arg;
-        return 0;
-    case OPT_JSON:
-        a->json = true;
-        return 0;
-    case OPT_QUIET:
-        a->quiet = true;
-        return 0;
-    case OPT_REPORT:
+    if (key == OPT_REPORT)
         a->report = true;
-        a->report_file = arg;
-        return 0;
-    default:
-        return audit_take_dir(key, arg, state, &a->dir);
-    }
+    return audit_take(places, sizeof places / sizeof places[0], key, arg, state, &a->dir);
 }
 
 static const char *result_text(enum verify_result result)

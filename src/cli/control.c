@@ -5,6 +5,7 @@
 #include "audit_verbs.h"
 #include "base/span.h"
 #include "control.h"
+#include "write_whole.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -96,18 +97,6 @@ static int connect_admin(const char *path)
     return -1;
 }
 
-static bool write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-        if (n <= 0)
-            return false;
-        text += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
 static char *read_answer(int fd)
 {
     size_t len = 0, cap = 32768;
@@ -139,7 +128,7 @@ int control_fetch(const char *path, const char *method, const char *what, const 
         snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
                  method, what, strlen(body));
     char *text = NULL;
-    if (n > 0 && write_all(fd, head, (size_t)n) && write_all(fd, body, strlen(body)))
+    if (n > 0 && write_whole(fd, head, (size_t)n) && write_whole(fd, body, strlen(body)))
         text = read_answer(fd);
     close(fd);
     int status = 0;

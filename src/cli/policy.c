@@ -7,6 +7,7 @@
 #include "policy_diff.h"
 #include "policy_log.h"
 #include "policy_then.h"
+#include "write_whole.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -262,18 +263,6 @@ static int show(int argc, char **argv)
 
 /* ---- rollback ---- */
 
-static bool write_file(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-        if (n <= 0)
-            return false;
-        text += n;
-        len -= (size_t)n;
-    }
-    return fsync(fd) == 0;
-}
-
 /* In one step: whoever watches the file sees the old text or the new one. */
 static bool replace_file(const char *path, const char *text, size_t len)
 {
@@ -287,7 +276,7 @@ static bool replace_file(const char *path, const char *text, size_t len)
     int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
-    bool good = write_file(fd, text, len) && fchmod(fd, mode) == 0 && rename(fresh, path) == 0;
+    bool good = write_whole(fd, text, len) && fsync(fd) == 0 && fchmod(fd, mode) == 0 && rename(fresh, path) == 0;
     int error = errno;
     close(fd);
     if (!good)

@@ -81,6 +81,7 @@ static bool read_file_entry(struct span leaf, const char *id, struct policy_file
     const char *event = record_text(json_object_get(record, "metadata"), "event_code");
     bool wanted = strcmp(event, "policy_file") == 0 && strcmp(record_text(unmapped, "policy"), id) == 0;
     if (wanted) {
+        out->generation = number_of(unmapped, "generation");
         COPY(out->kind, record_text(unmapped, "kind"));
         COPY(out->file, record_text(unmapped, "file"));
         COPY(out->blob, record_text(unmapped, "blob"));

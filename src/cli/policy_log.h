@@ -28,6 +28,7 @@ MUST_CHECK enum err policy_log_each(const char *dir, policy_entry_fn *fn, void *
 
 /* One of the files that a policy was read from: a list, an agent definition, the catalogue. */
 struct policy_file_entry {
+    uint64_t generation;
     char kind[16], file[512];
     char blob[65]; /* empty: it changed before its text could be kept */
 };

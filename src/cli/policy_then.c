@@ -8,6 +8,7 @@
 
 struct gathering {
     const char *dir;
+    uint64_t generation; /* files of this load alone; 0: of every load */
     struct policy_texts *t;
     enum err err;
 };
@@ -33,6 +34,8 @@ static bool take_file(void *arg, const struct policy_file_entry *file)
     struct policy_then *slot;
     char *text = NULL;
     size_t len = 0;
+    if (g->generation != 0 && g->generation != file->generation)
+        return true;
     if (file->blob[0] == '\0' || policy_log_text(g->dir, file->blob, &text, &len) != ERR_NONE)
         return true;
     slot = slot_of(g->t, file->file);
@@ -48,11 +51,12 @@ static bool take_file(void *arg, const struct policy_file_entry *file)
     return true;
 }
 
-static enum err gather_files(const char *dir, struct policy_texts *t)
+/* Those of a policy, whose id says what they were, or of one load's ceiling, of which the configuration's does not. */
+static enum err gather_files(const char *dir, const char *id, uint64_t generation, struct policy_texts *t)
 {
     static const struct policy_then none;
-    struct gathering g = {.dir = dir, .t = t};
-    enum err err = policy_log_files(dir, t->entry.id, take_file, &g);
+    struct gathering g = {.dir = dir, .generation = generation, .t = t};
+    enum err err = policy_log_files(dir, id, take_file, &g);
     t->sources.then = t->then_count > 0 ? t->then : &none;
     t->sources.then_count = t->then_count;
     return err != ERR_NONE ? err : g.err;
@@ -91,7 +95,10 @@ static enum err take_above(const char *dir, struct policy_texts *t, struct diag 
         return err;
     err = policy_log_text(dir, l.text, &t->config_text, &len);
     if (err == ERR_NONE)
-        err = config_load_text(t->entry.file, span_make(t->config_text, len), false, diag, &t->config);
+        err = gather_files(dir, l.text, t->entry.generation, t);
+    if (err == ERR_NONE)
+        err = config_load_then(t->entry.file, span_make(t->config_text, len), t->sources.then, t->sources.then_count,
+                               diag, &t->config);
     if (err == ERR_NONE)
         t->sources.above = &t->config->above;
     return err;
@@ -124,7 +131,7 @@ enum err policy_then_load(const char *dir, const struct policy_entry *entry, str
     *t = (struct policy_texts){.entry = *entry};
     enum err err = take_texts(dir, t);
     if (err == ERR_NONE)
-        err = gather_files(dir, t);
+        err = gather_files(dir, entry->id, 0, t);
     if (err == ERR_NONE)
         err = take_above(dir, t, diag);
     if (err != ERR_NONE)

@@ -60,6 +60,9 @@ bool load_keep_file(struct daemon *daemon, const struct policy_file *file, struc
 /* An entry for each file that has a text of its own, before the policy's. */
 void load_record_files(struct daemon *daemon, const struct policy *policy, uint64_t generation,
                        struct kept_texts *kept);
+/* The same of a ceiling, for the configuration with this hash. */
+void load_record_ceiling(struct daemon *daemon, const struct policy *ceiling, const char *config_id,
+                         uint64_t generation, struct kept_texts *kept);
 
 /* ---- reload_record.c ---- */
 /* What is new in it, compared with `before` (NULL: everything). */

@@ -72,8 +72,15 @@ bool load_keep_file(struct daemon *daemon, const struct policy_file *file, struc
     return good;
 }
 
-static void record_file(struct daemon *daemon, const struct policy *policy, uint64_t generation,
-                        const struct policy_file *file, struct kept_texts *kept)
+/* Whose file it is: an environment's policy, or the configuration whose ceiling was read from it. */
+struct reader_of {
+    struct span environment; /* empty: the configuration */
+    const char *id;
+    uint64_t generation;
+};
+
+static void record_file(struct daemon *daemon, const struct reader_of *of, const struct policy_file *file,
+                        struct kept_texts *kept)
 {
     char hex[2 * DIGEST_BYTES];
     struct outbuf o = outbuf_make(hex, sizeof hex);
@@ -81,26 +88,38 @@ static void record_file(struct daemon *daemon, const struct policy *policy, uint
     bool good = load_keep_file(daemon, file, kept);
     struct record_event event = {
         .event = EVENT_POLICY_FILE,
-        .environment = policy_name(policy),
+        .environment = of->environment,
         .subject = outbuf_written(&o),
         .message = span_text(good ? "a file of a policy that is in force"
                                   : "a file of a policy that is in force; it changed before its text could be kept"),
         .fact_count = 4,
-        .facts = {{.key = "policy", .text = span_text(policy_id(policy))},
+        .facts = {{.key = "policy", .text = span_text(of->id)},
                   {.key = "kind", .text = span_text(file->kind)},
                   {.key = "file", .text = span_text(file->path)},
-                  {.key = "generation", .is_number = true, .number = generation}},
+                  {.key = "generation", .is_number = true, .number = of->generation}},
     };
     if (good)
         event.facts[event.fact_count++] = (struct event_fact){.key = "blob", .text = outbuf_written(&o)};
     records_add(daemon, &event);
 }
 
-void load_record_files(struct daemon *daemon, const struct policy *policy, uint64_t generation, struct kept_texts *kept)
+static void record_files(struct daemon *daemon, const struct policy *policy, const struct reader_of *of,
+                         struct kept_texts *kept)
 {
     size_t count;
     const struct policy_file *files = policy_files(policy, &count);
     for (size_t i = 0; i < count; i++)
         if (is_text_of_its_own(&files[i]))
-            record_file(daemon, policy, generation, &files[i], kept);
+            record_file(daemon, of, &files[i], kept);
+}
+
+void load_record_files(struct daemon *daemon, const struct policy *policy, uint64_t generation, struct kept_texts *kept)
+{
+    record_files(daemon, policy, &(struct reader_of){policy_name(policy), policy_id(policy), generation}, kept);
+}
+
+void load_record_ceiling(struct daemon *daemon, const struct policy *ceiling, const char *config_id,
+                         uint64_t generation, struct kept_texts *kept)
+{
+    record_files(daemon, ceiling, &(struct reader_of){span_make(NULL, 0), config_id, generation}, kept);
 }

@@ -103,10 +103,13 @@ static void record_removed(struct daemon *daemon, const struct load *load, const
     records_add(daemon, &event);
 }
 
-static void record_config(struct daemon *daemon, const struct load *load, size_t changed, size_t removed)
+static void record_config(struct daemon *daemon, const struct load *load, size_t changed, size_t removed,
+                          struct kept_texts *kept)
 {
     char hash[65];
     keep_text(daemon, load->config->text, hash);
+    if (load->config->above.ceiling != NULL)
+        load_record_ceiling(daemon, load->config->above.ceiling, hash, book_generation(load->book), kept);
     struct record_event event = {
         .event = EVENT_POLICY_LOADED,
         .subject = span_text(hash),
@@ -141,9 +144,9 @@ void load_record(struct daemon *daemon, const struct load *load, const struct bo
         record_removed(daemon, load, book_at(before, i));
         removed++;
     }
-    free(kept.hashes);
     if (!alone)
-        record_config(daemon, load, changed, removed);
+        record_config(daemon, load, changed, removed, &kept);
+    free(kept.hashes);
     if (!records_wait(daemon))
         log_warn("policies are in force whose records are not durable yet: the audit gate is closed", "generation=%llu",
                  (unsigned long long)book_generation(load->book));

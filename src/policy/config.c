@@ -165,7 +165,15 @@ static enum err read_tree(struct config_reader *r, struct arena *trees, bool str
     return r->memory->arena.failed || trees->failed ? ERR_NO_MEMORY : ERR_NONE;
 }
 
-static enum err load(const char *name, struct span text, const struct policy_mark *mark, bool strict, struct diag *diag,
+/* Where a text comes from, and what counts with it. */
+struct config_origin {
+    struct policy_mark mark;
+    bool strict;
+    const struct policy_then *then;
+    size_t then_count;
+};
+
+static enum err load(const char *name, struct span text, const struct config_origin *origin, struct diag *diag,
                      struct config **out)
 {
     size_t errors = diag->errors;
@@ -173,12 +181,16 @@ static enum err load(const char *name, struct span text, const struct policy_mar
     if (memory == NULL)
         return ERR_NO_MEMORY;
     memory->config.memory = memory;
-    memory->config.mark = *mark;
+    memory->config.mark = origin->mark;
     memory->config.text = arena_copy(&memory->arena, text);
     memory->config.file = (const char *)arena_copy(&memory->arena, span_text(name)).data;
-    struct config_reader r = {.memory = memory, .file = memory->config.file, .diag = diag};
+    struct config_reader r = {.memory = memory,
+                              .file = memory->config.file,
+                              .diag = diag,
+                              .then = origin->then,
+                              .then_count = origin->then_count};
     struct arena trees = {0};
-    enum err err = memory->arena.failed ? ERR_NO_MEMORY : read_tree(&r, &trees, strict);
+    enum err err = memory->arena.failed ? ERR_NO_MEMORY : read_tree(&r, &trees, origin->strict);
     arena_clear(&trees);
     if (err == ERR_NONE && diag->errors != errors)
         err = ERR_INVALID;
@@ -192,7 +204,13 @@ static enum err load(const char *name, struct span text, const struct policy_mar
 
 enum err config_load_text(const char *name, struct span text, bool strict, struct diag *diag, struct config **out)
 {
-    return load(name, text, &(struct policy_mark){0}, strict, diag, out);
+    return load(name, text, &(struct config_origin){.strict = strict}, diag, out);
+}
+
+enum err config_load_then(const char *name, struct span text, const struct policy_then *then, size_t then_count,
+                          struct diag *diag, struct config **out)
+{
+    return load(name, text, &(struct config_origin){.then = then, .then_count = then_count}, diag, out);
 }
 
 enum err config_load(const char *path, bool strict, struct diag *diag, struct config **out)
@@ -202,7 +220,8 @@ enum err config_load(const char *path, bool strict, struct diag *diag, struct co
     enum err err = file_read(path, &rules, diag, NULL, 0, 0, &bytes);
     if (err != ERR_NONE)
         return err;
-    err = load(path, span_make(bytes.data, bytes.len), &bytes.mark, strict, diag, out);
+    err = load(path, span_make(bytes.data, bytes.len), &(struct config_origin){.mark = bytes.mark, .strict = strict},
+               diag, out);
     free(bytes.data);
     return err;
 }

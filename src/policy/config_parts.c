@@ -400,7 +400,10 @@ static void load_ceiling_block(struct config_reader *r, const struct node *block
         config_error(r, block, "missing_key", fix, "the ceiling has no networking block");
         return;
     }
-    struct policy_sources sources = {.strict_files = config->strict_files, .catalogue_path = config->catalogue_path};
+    struct policy_sources sources = {.strict_files = config->strict_files,
+                                     .catalogue_path = config->catalogue_path,
+                                     .then = r->then,
+                                     .then_count = r->then_count};
     sources.text = ceiling_text(r, block);
     sources.egress_text = part_of(r, block, "egress");
     if (sources.text == NULL)

@@ -16,6 +16,8 @@ struct config_reader {
     const char *file; /* the arena's */
     struct diag *diag;
     const struct builtin_data *builtin;
+    const struct policy_then *then; /* stands for the files of the ceiling; NULL: they are opened */
+    size_t then_count;
     uint32_t seen_line; /* begins at this offset of the text; values are cut out in the order of the file */
     size_t seen_offset;
 };

@@ -255,6 +255,34 @@ def test_explain_and_diff_read_the_texts_of_then(wide):
     assert any(line.startswith("closes mcp.test  443") for line in lines)
 
 
+def test_the_ceiling_reads_the_lists_of_then(lab):
+    """What stood above an environment had lists of its own: they are kept with the configuration, and count as they were."""
+    ceiling = {"networking": {"type": "limited", "allowed_hosts": ["*.of.test"]}, "egress": {"blocklist": ["top.txt"]}}
+    gateway = Gateway(lab, [lab.policy(name="env-a", allowed_hosts=["a.of.test"])], keys={"ceiling": ceiling}, start=False)
+    gateway.write(gateway.folder / "top.txt", "never.of.test\n")
+    gateway.start()
+    file = gateway.audit.event("policy_file")
+    assert "tenant_uid" not in file["metadata"] and file["unmapped"]["kind"] == "list"
+    assert file["unmapped"]["policy"] == gateway.loads()[-1]["entity"]["uid"]
+    request = gateway.connect("never.of.test", 443).read_reply().json["request_id"]
+
+    def ceiling_says():
+        code, told, said = explain(gateway, request)
+        assert (code, said) == (1, "")
+        return next(one for one in told["layers"] if one["layer"] == "ceiling")
+
+    before = ceiling_says()
+    assert (before["answer"], before["reason"], before["rule"]) == ("deny", "host_denied", "egress.blocklist[0]")
+    gateway.write(gateway.folder / "top.txt", "other.of.test\n")
+    reload(gateway, "--reason", "another list")
+    wait_for(lambda: len(gateway.audit.events("policy_file")) == 2, 10, "the list of the second load")
+    (gateway.folder / "top.txt").unlink()
+    assert ceiling_says() == before
+    (gateway.audit_dir / "blobs" / file["unmapped"]["blob"]).unlink()
+    code, told, said = explain(gateway, request)
+    assert code == 2 and told is None and "top.txt" in said and "not kept" in said
+
+
 def test_a_text_of_then_that_is_lost_is_named(wide):
     wait_for(lambda: len(wide.audit.events("policy_file")) == 3, 10, "an entry for each file")
     request = wide.connect("bad.test", 443).read_reply().json["request_id"]

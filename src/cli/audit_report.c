@@ -142,7 +142,7 @@ static void time_text(int64_t wall_ns, char out[static 32])
 
 static void fact(const struct page *p, const char *name, const char *value)
 {
-    fprintf(p->out, p->html ? "<tr><th>%s</th><td>" : "  %-16s ", name);
+    fprintf(p->out, p->html ? "<tr><th scope=\"row\">%s</th><td>" : "  %-16s ", name);
     put_text(p, value);
     fputs(p->html ? "</td></tr>\n" : "\n", p->out);
 }
@@ -151,7 +151,7 @@ static void facts(const struct page *p, const struct verify_report *r)
 {
     char text[320], from[32], to[32];
     heading(p, "What was looked at, until when, by whom");
-    fputs(p->html ? "<table>\n" : "", p->out);
+    fputs(p->html ? "<table class=\"facts\">\n<tbody>\n" : "", p->out);
     fact(p, "log", r->origin[0] != '\0' ? r->origin : "unknown");
     time_text(r->first_wall_ns, from);
     time_text(r->last_wall_ns, to);
@@ -167,46 +167,79 @@ static void facts(const struct page *p, const struct verify_report *r)
          r->key_given ? "given by whoever asked for this report"
                       : "taken from the log's own directory: it says nothing about who signed");
     bool own = r->signer_account[0] == 'o';
-    snprintf(text, sizeof text, "a process of its own %s%s",
-             r->signer_account[0] == '\0' ? "(older entries do not say more)"
+    snprintf(text, sizeof text, "a process of its own%s, %s",
+             r->signer_network[0] == 'n' && r->signer_network[2] == 'n' ? " without network" : "",
+             r->signer_account[0] == '\0' ? "older entries do not say more"
              : own                        ? "with a uid of its own"
-                                          : "with the program's uid: whoever takes that over reaches the key",
-             r->signer_network[0] == 'n' && r->signer_network[2] == 'n' ? ", without network" : "");
+                                          : "with the program's uid: whoever takes that over reaches the key");
     fact(p, "signer", text);
     time_text((int64_t)r->witnessed_time_s * 1000000000, to);
     snprintf(text, sizeof text, "%.200s, for the first %" PRIu64 " entries, at %s", r->witnessed_by, r->witnessed_size,
              to);
     fact(p, "witnesses", r->witnessed_size > 0 ? text : "none");
     fact(p, "earlier head", r->pinned_given ? "a pinned checkpoint was given" : "none was given");
-    fputs(p->html ? "</table>\n" : "", p->out);
+    fputs(p->html ? "</tbody></table>\n" : "", p->out);
 }
 
 static void control_rows(const struct page *p, const struct verify_report *r)
 {
     bool holds = r->result == VERIFY_PROVEN;
     heading(p, "Controls that this log contributes to");
-    fputs(p->html ? "<table>\n<tr><th>control</th><th>this log</th><th>remains yours</th></tr>\n" : "", p->out);
+    fputs(p->html
+              ? "<table class=\"controls\">\n<thead><tr><th scope=\"col\">control</th><th scope=\"col\">this log</th>"
+                "<th scope=\"col\">remains yours</th></tr></thead>\n<tbody>\n"
+              : "",
+          p->out);
     for (size_t i = 0; i < sizeof controls / sizeof controls[0]; i++) {
         const struct control *c = &controls[i];
         const char *gives = holds ? c->gives : "not supported while the findings stand";
         fprintf(p->out,
-                p->html ? "<tr><td>%s</td><td>%s</td><td>%s</td></tr>\n"
+                p->html ? "<tr><th scope=\"row\">%s</th><td data-of=\"this log: \">%s</td>"
+                          "<td data-of=\"remains yours: \">%s</td></tr>\n"
                         : "  %s\n      this log:      %s\n      remains yours: %s\n",
                 c->id, gives, c->yours);
     }
-    fputs(p->html ? "</table>\n" : "", p->out);
+    fputs(p->html ? "</tbody></table>\n" : "", p->out);
 }
+
+/* Nothing is loaded from anywhere and nothing runs: the page may be opened where the log may be read. Below 40em the
+ * cells of the wide table stand one under the other, each with the name of its column. */
+static const char page_head[] =
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+    "<meta name=\"color-scheme\" content=\"light dark\">\n"
+    "<title>%s</title>\n<style>\n"
+    ":root{color-scheme:light "
+    "dark;--ink:#1b1f24;--page:#fff;--line:#8a929b;--soft:#f0f2f4;--good:#0a5c2b;--bad:#a3120a}\n"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e7eaee;--page:#15181c;--line:#737c86;--soft:#23282e;--good:#7ee2a0;"
+    "--bad:#ff9d94}}\n"
+    "body{font:16px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:58em;margin:2em auto;"
+    "padding:0 1em;overflow-wrap:anywhere}\n"
+    "h1{font-size:1.7em;margin:0 0 .4em}h2{font-size:1.2em;margin:1.8em 0 .5em}\n"
+    ".verdict{font-size:1.15em;font-weight:700;border-left:.3em solid;padding:.5em .8em;background:var(--soft)}\n"
+    ".good{color:var(--good)}.bad{color:var(--bad)}\n"
+    "table{border-collapse:collapse;width:100%%}td,th{border:1px solid var(--line);padding:.35em .6em;text-align:left;"
+    "vertical-align:top}th{background:var(--soft)}.facts th{width:10em}.controls tbody th{width:12em}\n"
+    "li{margin:.25em 0}\n"
+    "@media(max-width:40em){.controls thead{position:absolute;left:-999em}.controls tr{display:block;margin-bottom:1em}"
+    ".controls tbody th,.controls td{display:block;width:auto}.controls td{border-top:0}"
+    ".controls td::before{content:attr(data-of);font-weight:700}.facts th{width:7em}}\n"
+    "@media print{:root{color-scheme:light;--ink:#000;--page:#fff;--line:#666;--soft:#fff;--good:#000;--bad:#000}"
+    "body{font-size:10.5pt;max-width:none;margin:0}tr,li{break-inside:avoid}h2{break-after:avoid}thead{display:"
+    "table-header-group}}\n"
+    "</style></head><body><main>\n<h1>Audit log report</h1>\n<p class=\"verdict %s\">";
 
 static void write_page(const struct page *p, const struct verify_report *r)
 {
-    fputs(p->html ? "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Audit log report</title>\n"
-                    "<style>body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
-                    "table{border-collapse:collapse}td,th{border:1px solid #999;padding:.3em .6em;text-align:left;"
-                    "vertical-align:top}</style></head><body>\n<h1>Audit log report</h1>\n<p><strong>"
-                  : "AUDIT LOG REPORT\n\n",
-          p->out);
+    bool good = r->result == VERIFY_PROVEN;
+    if (p->html)
+        fprintf(p->out, page_head, good ? "Proven: audit log report" : "Not proven: audit log report",
+                good ? "good" : "bad");
+    else
+        fputs("AUDIT LOG REPORT\n\n", p->out);
     put_text(p, judgement(r->result));
-    fputs(p->html ? "</strong></p>\n" : "\n", p->out);
+    fputs(p->html ? "</p>\n" : "\n", p->out);
     heading(p, "What never passes this gate");
     fputs(p->html ? "<ul>\n" : "", p->out);
     for (size_t i = 0; i < sizeof never_here / sizeof never_here[0]; i++)
@@ -218,9 +251,10 @@ static void write_page(const struct page *p, const struct verify_report *r)
     items(p, "What is not proven", r->unproven, r->unproven_count);
     control_rows(p, r);
     heading(p, "Limits");
+    fputs(p->html ? "<ul>\n" : "", p->out);
     item(p, "The log is tamper-evident, not tamper-proof: root on the machine can stop the program, lie to it before a "
             "record is made, and rewrite what nobody else has seen.");
-    fputs(p->html ? "</body></html>\n" : "", p->out);
+    fputs(p->html ? "</ul>\n</main></body></html>\n" : "", p->out);
 }
 
 bool audit_report(const struct verify_report *report, const char *file)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is handed to somebody else, and programs that are not ours which check it."""
 import hashlib
+import html.parser
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -340,10 +342,61 @@ def test_report(log):
         assert word in text, word
     page = log.folder / "report.html"
     assert log.run("verify", f"--report={page}") == ""
-    html = page.read_text()
-    assert html.startswith("<!doctype html>") and html.rstrip().endswith("</html>")
-    assert "http" not in html and "src=" not in html and "<script" not in html
-    assert "taken from the log&#39;s own directory" in html
+    text = page.read_text()
+    assert text.startswith("<!doctype html>") and text.rstrip().endswith("</html>")
+    assert "http:" not in text and "https:" not in text and "src=" not in text and "url(" not in text
+    assert "taken from the log&#39;s own directory" in text
+    assert "default-src 'none'" in text
+    page_of(text)
+
+
+class Outline(html.parser.HTMLParser):
+    """What a reader that does not see the page goes by."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.headings, self.scopes, self.lang = [], [], [], [], None
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        if tag == "html":
+            self.lang = dict(attrs).get("lang")
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "th":
+            self.scopes.append(dict(attrs).get("scope"))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def page_of(text):
+    """One h1, then h2 alone; every header cell says of what; everything that was opened is closed, and nothing runs."""
+    outline = Outline()
+    outline.feed(text)
+    assert outline.open == [] and outline.lang == "en" and outline.seen.count("title") == 1
+    assert outline.headings[0] == 1 and set(outline.headings[1:]) == {2}
+    assert set(outline.scopes) == {"row", "col"} and outline.seen.count("main") == 1
+    assert not {"script", "img", "iframe", "link", "a", "form", "object"} & set(outline.seen)
+    return outline
+
+
+def test_report_of_hostile_text(lab):
+    """Names that the sandbox, and whoever asks, chose stand in the page as text."""
+    evil = "<script>alert(1)</script>"
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    client = proxy.client().send(f"CONNECT {evil}:443 HTTP/1.1\r\nHost: {evil}\r\n\r\n".encode())
+    client.read_to_end()
+    assert proxy.stop() == 0
+    log = Log(proxy, proxy.folder)
+    assert any("script" in json.dumps(r) for r in log.records)
+    page = log.folder / "admin" / "report.html"
+    log.run("verify", "--env", evil, f"--report={page}", expect=5)
+    text = page.read_text()
+    assert "&#60;script&#62;alert(1)" in text and "NOT PROVEN: the log is incomplete." in text
+    page_of(text)
 
 
 def test_report_of_a_changed_log(log):

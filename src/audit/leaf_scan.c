@@ -7,7 +7,8 @@ struct scanner {
     bool failed;
 };
 
-static bool has(struct scanner *s, const char *literal)
+/* Inlined: a leaf is a row of literals, whose lengths the compiler then knows. */
+static inline __attribute__((always_inline)) bool has(struct scanner *s, const char *literal)
 {
     size_t len = strlen(literal);
     if (s->failed || (size_t)(s->end - s->at) < len || memcmp(s->at, literal, len) != 0)
@@ -16,7 +17,7 @@ static bool has(struct scanner *s, const char *literal)
     return true;
 }
 
-static void expect(struct scanner *s, const char *literal)
+static inline __attribute__((always_inline)) void expect(struct scanner *s, const char *literal)
 {
     if (!s->failed && !has(s, literal))
         s->failed = true;
@@ -114,6 +115,22 @@ static void code(struct scanner *s, bool has_action, struct leaf_facts *out)
     s->failed = true;
 }
 
+/* Behind the first "unmapped" key; NULL: there is none. Quotes inside strings are escaped, so this can only be the key
+ * itself; its bracket is looked for, of which metadata has one or two, since memmem() looks at every byte. */
+static const uint8_t *behind_unmapped(const uint8_t *from, const uint8_t *end)
+{
+    static const char key[] = ",\"unmapped\":{";
+    const size_t len = sizeof key - 1;
+    for (const uint8_t *at = from; at < end; at++) {
+        at = memchr(at, '{', (size_t)(end - at));
+        if (at == NULL)
+            return NULL;
+        if ((size_t)(at + 1 - from) >= len && memcmp(at + 1 - len, key, len) == 0)
+            return at + 1;
+    }
+    return NULL;
+}
+
 bool leaf_scan(struct span leaf, struct leaf_facts *out)
 {
     struct scanner s = {.at = leaf.data, .end = leaf.data + leaf.len};
@@ -138,12 +155,9 @@ bool leaf_scan(struct span leaf, struct leaf_facts *out)
     expect(&s, ",\"uid\":\"");
     if (s.failed)
         return false;
-    /* Quotes inside strings are escaped, so this can only be the key itself. */
-    static const char key[] = ",\"unmapped\":{";
-    const uint8_t *found = memmem(s.at, (size_t)(s.end - s.at), key, sizeof key - 1);
-    if (found == NULL)
+    s.at = behind_unmapped(s.at, s.end);
+    if (s.at == NULL)
         return false;
-    s.at = found + sizeof key - 1;
     if (out->has_tenant) {
         expect(&s, "\"env_seq\":");
         out->env_seq = number(&s);

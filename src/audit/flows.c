@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flows.h"
 
+#include "base/digest.h"
+
 #include <stdlib.h>
 
-/* Open addressing with linear probing. Ids are drawn by this program at random: their first bytes are the hash. */
+/* Open addressing with linear probing. This program draws ids at random, but a table is also filled from a directory that
+ * a stranger may have written, a snapshot's rows among it: multipliers that he cannot know (a universal family, Dietzfelbinger
+ * 1996) keep him from aiming many ids at one place, where each search would pass over all of them. */
 static size_t home(const struct flows *f, const uint8_t *id)
 {
-    uint64_t hash;
-    memcpy(&hash, id, sizeof hash);
-    hash *= 0x9e3779b97f4a7c15u;
+    uint64_t half[2];
+    memcpy(half, id, sizeof half);
+    uint64_t hash = half[0] * f->key.k0 + half[1] * f->key.k1;
     return (size_t)(hash >> 32) & (f->cap - 1);
 }
 
@@ -22,7 +26,12 @@ static size_t find(const struct flows *f, const uint8_t *id)
 
 static enum err grow(struct flows *f)
 {
-    struct flows bigger = {.cap = f->cap == 0 ? 1024 : 2 * f->cap, .count = f->count};
+    struct flows bigger = {.cap = f->cap == 0 ? 1024 : 2 * f->cap, .count = f->count, .key = f->key};
+    if (f->cap == 0) {
+        random_bytes(&bigger.key, sizeof bigger.key);
+        bigger.key.k0 |= 1;
+        bigger.key.k1 |= 1;
+    }
     bigger.rows = calloc(bigger.cap, sizeof bigger.rows[0]);
     if (bigger.rows == NULL)
         return ERR_NO_MEMORY;

@@ -4,6 +4,7 @@
 #define AUDIT_FLOWS_H
 
 #include "audit/record.h"
+#include "base/hash.h"
 
 struct flow_row {
     uint8_t id[FLOW_ID_BYTES];
@@ -15,6 +16,7 @@ struct flow_row {
 struct flows {
     struct flow_row *rows;
     size_t cap, count;
+    struct hash_key key; /* drawn with the first row */
 };
 
 MUST_CHECK enum err flows_put(struct flows *f, const uint8_t id[static FLOW_ID_BYTES], uint64_t index,

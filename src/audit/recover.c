@@ -275,24 +275,40 @@ static bool is_covered(const struct recovery *r, const struct snapshot *s)
     return s->size < r->published.size && s->size < r->signer.size;
 }
 
+/* Why a start cannot read from it: what the log's line says of the newest one. */
+static const char *unfit(const struct recovery *r, enum err found, const struct snapshot *s)
+{
+    if (found == ERR_NOT_FOUND)
+        return "missing";
+    if (found != ERR_NONE)
+        return found == ERR_CORRUPT ? "damaged" : "unreadable";
+    if (!is_covered(r, s))
+        return "not signed yet";
+    return snapshot_segments_stand(s, r->log->segments_dir) ? NULL : "of other segments";
+}
+
 /* From the newest snapshot that holds; false if none does. */
 static bool read_newest(struct recovery *r, struct walk *walk, enum walk_state *state)
 {
     struct audit_log *log = r->log;
     struct snapshot found[SNAPSHOT_FILES];
-    bool there[SNAPSHOT_FILES], any = false, read = false;
+    enum err there[SNAPSHOT_FILES];
+    bool any = false, read = false;
+    const char *words[SNAPSHOT_FILES];
     char why[200];
     for (unsigned i = 0; i < SNAPSHOT_FILES; i++) {
-        enum err err = snapshot_read(log->index_dir, i, log->origin, &found[i]);
-        there[i] = err == ERR_NONE;
-        any |= err != ERR_NOT_FOUND;
+        there[i] = snapshot_read(log->index_dir, i, log->origin, &found[i]);
+        any |= there[i] != ERR_NOT_FOUND;
+        words[i] = "not read"; /* unless the other one does not serve */
     }
-    unsigned newest = there[1] && (!there[0] || found[1].size > found[0].size) ? 1 : 0;
+    unsigned newest = there[1] == ERR_NONE && (there[0] != ERR_NONE || found[1].size > found[0].size) ? 1 : 0;
     for (unsigned i = 0; i < SNAPSHOT_FILES && !read; i++) {
         unsigned number = newest ^ i;
         const struct snapshot *s = &found[number];
-        read = there[number] && is_covered(r, s) && snapshot_segments_stand(s, log->segments_dir) &&
-               read_entries(r, s, walk, state, why, sizeof why) == AUDIT_START_OK;
+        words[number] = unfit(r, there[number], s);
+        read = words[number] == NULL && read_entries(r, s, walk, state, why, sizeof why) == AUDIT_START_OK;
+        if (words[number] == NULL)
+            words[number] = "not what the log says";
         if (read) {
             log->snapshot_stands = true;
             log->snapshot_number = number ^ 1u;
@@ -302,7 +318,8 @@ static bool read_newest(struct recovery *r, struct walk *walk, enum walk_state *
     for (unsigned i = 0; i < SNAPSHOT_FILES; i++)
         snapshot_free(&found[i]);
     if (any && !read)
-        snprintf(log->read_why, sizeof log->read_why, "no snapshot in %s/ holds", SNAPSHOT_DIR);
+        snprintf(log->read_why, sizeof log->read_why, "%s/snapshot.0 is %s, .1 is %s", SNAPSHOT_DIR, words[0],
+                 words[1]);
     return read;
 }
 

@@ -31,6 +31,8 @@ struct snapshot {
 
 /* Reads a file; ERR_NOT_FOUND, ERR_CORRUPT for what is none of this origin, ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK enum err snapshot_read(int dir, unsigned number, const char *origin, struct snapshot *out);
+/* The same of bytes that are borrowed, without their hash. */
+bool snapshot_parse(struct span bytes, const char *origin, struct snapshot *out);
 void snapshot_free(struct snapshot *s);
 /* Into an empty ledger. ERR_CORRUPT, ERR_NO_MEMORY. */
 MUST_CHECK enum err snapshot_fill(const struct snapshot *s, struct ledger *ledger);

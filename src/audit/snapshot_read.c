@@ -47,8 +47,9 @@ static bool take_rows(struct span *rest, struct span *out)
     return true;
 }
 
-static bool parse(struct snapshot *s, struct span rest, const char *origin)
+bool snapshot_parse(struct span bytes, const char *origin, struct snapshot *s)
 {
+    struct span rest = bytes;
     struct span head, name, key;
     if (!take_until(&rest, '\n', &head) || !span_is(head, SNAPSHOT_HEAD) || !take_until(&rest, '\n', &name) ||
         !span_is(name, origin))
@@ -99,7 +100,7 @@ enum err snapshot_read(int dir, unsigned number, const char *origin, struct snap
         return errno == ENOENT ? ERR_NOT_FOUND : ERR_IO;
     enum err err = read_bytes(fd, out, &len);
     close(fd);
-    if (err == ERR_NONE && !parse(out, span_make(out->bytes, len), origin))
+    if (err == ERR_NONE && !snapshot_parse(span_make(out->bytes, len), origin, out))
         err = ERR_CORRUPT;
     if (err != ERR_NONE) {
         snapshot_free(out);

@@ -174,8 +174,19 @@ static void assert_from(const struct known *expected, struct fixture *f, const c
     assert_same(expected, &k);
     if (whole != (k.read_from == 0))
         fail_msg("read from %llu after: %s", (unsigned long long)k.read_from, command);
+    assert_int_equal(k.why[0] != '\0', whole && strcmp(command, "rm index/*") != 0); /* a line says why, file by file */
     assert_true(k.read_from <= expected->read_from);
     fixture_shell(f, "rm -rf segments index hashes && cp -a ../kept/segments ../kept/index ../kept/hashes .");
+}
+
+static const char *why_after(struct fixture *f, const char *command)
+{
+    static struct known k;
+    fixture_shell(f, "rm -rf ../kept && cp -a . ../kept");
+    fixture_shell(f, command);
+    k = known_of(f);
+    fixture_shell(f, "rm -rf segments index hashes && cp -a ../kept/segments ../kept/index ../kept/hashes .");
+    return k.why;
 }
 
 static void a_spoiled_one_is_passed_over(void **state)
@@ -192,6 +203,8 @@ static void a_spoiled_one_is_passed_over(void **state)
     assert_from(&fast, &f, "sed -i 's|^[0-9]*/\\([0-9]*/env-a\\)$|7/\\1|' index/*", true);
     assert_from(&fast, &f, "echo >> index/snapshot.0; echo >> index/snapshot.1", true);
     assert_from(&fast, &f, "sed -i 's|^log.test/audit/1$|log.test/audit/2|' index/*", true);
+    assert_string_equal(why_after(&f, "sed -i '$d' index/snapshot.0; : > index/snapshot.1"),
+                        "index/snapshot.0 is damaged, .1 is damaged");
     assert_from(&fast, &f, "rm hashes/*", true);
     assert_from(&fast, &f, "for i in hashes/0; do truncate -s 64 $i; done", true);
     assert_from(&fast, &f, "tr '\\000-\\177' '\\200-\\377' < hashes/0 > x && mv x hashes/0", true);
@@ -331,7 +344,7 @@ static void killed_at_any_step(void **state)
                       "chmod 600 ../signer/state");
     struct known k = known_of(&f);
     assert_int_equal(k.read_from, 0);
-    assert_string_equal(k.why, "no snapshot in index/ holds");
+    assert_string_equal(k.why, "index/snapshot.0 is not signed yet, .1 is not signed yet");
     fixture_start(&f);
     fixture_feed(&f, 6000, 20);
     fixture_stop(&f);

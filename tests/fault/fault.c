@@ -134,15 +134,25 @@ static bool is_file(int fd)
     return file;
 }
 
-/* ---- the wall clock ---- */
+/* ---- the clocks ---- */
+
+static int64_t shift_of(clockid_t clock)
+{
+    if (control == NULL)
+        return 0;
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+        return atomic_load_explicit(&control->wall_shift_ns, memory_order_relaxed);
+    bool mono = clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_BOOTTIME;
+    return mono ? atomic_load_explicit(&control->mono_shift_ns, memory_order_relaxed) : 0;
+}
 
 /* Of all processes, the signer too: it is the machine's clock that was set. */
 int clock_gettime(clockid_t clock, struct timespec *out)
 {
     REAL(clock_gettime);
     int result = real(clock, out);
-    int64_t shift = control == NULL ? 0 : atomic_load_explicit(&control->wall_shift_ns, memory_order_relaxed);
-    if (result != 0 || shift == 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+    int64_t shift = shift_of(clock);
+    if (result != 0 || shift == 0)
         return result;
     int64_t ns = (int64_t)out->tv_sec * 1000000000 + out->tv_nsec + shift;
     *out = (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};

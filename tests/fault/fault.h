@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * fault: a library to be loaded before the C library. It makes calls of a program fail, or takes its time before them,
- * as a file says that the test has mapped as well; it sets the wall clock; and it can keep a journal of what a program does to its files, from
+ * as a file says that the test has mapped as well; it sets the clocks; and it can keep a journal of what a program does to its files, from
  * which the state of the disk after a power cut is made. tests/fault/fault.py has the same layout.
  */
 #ifndef FAULT_H
@@ -47,6 +47,7 @@ struct fault_control {
     _Atomic uint64_t journal_used; /* bytes; more than FAULT_JOURNAL: it is full */
     _Atomic uint32_t journal_on;
     _Atomic int64_t wall_shift_ns; /* what every process finds the wall clock set by */
+    _Atomic int64_t mono_shift_ns; /* and the monotonic clock gone on by */
 };
 
 #endif

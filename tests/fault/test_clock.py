@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine's clock is set while the program runs, and while it does not."""
+import os
+import subprocess
+
 from lab import wait_for
+from lab.origin import after_hello, echo
+from lab.proxy import unprivileged
 
 HOUR = 3600
 
@@ -50,3 +55,60 @@ def test_back_forward_and_across_a_restart(lab, fault):
     text = again.audit.verify().stdout.decode()
     assert "the clock was set 3 times" in text
     assert len(again.audit.attempts()) == 5
+
+
+def shipped(proxy, copy):
+    done = subprocess.run([proxy.binary, "audit", "ship", str(proxy.audit_dir), "--to", str(copy), "--newest"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, **unprivileged())
+    assert done.returncode == 0, done.stdout.decode()
+    rows = dict(line.split(" ", 1) for line in (proxy.audit_dir / "shipped").read_text().splitlines()[1:])
+    return int(rows["entries"])
+
+
+def test_a_heartbeat_says_what_happened(lab, fault):
+    """Each minute: the log's own figures, how far the copy elsewhere is, and the program's counts, which are those of its
+    records, of the name server, and of the clients."""
+    origin = lab.origin(after_hello(echo))
+    lab.dns.set("silent.test")
+    proxy = lab.proxy(hosts=[origin.at("a.test")], allowed_hosts=["silent.test"], wrapper=fault.wrapper)
+    for _ in range(3):
+        proxy.tunnel("a.test", origin.port).send(b"x" * 100).expect(data=b"x" * 100).close()
+    for i in range(2):
+        proxy.connect(f"d{i}.test", 443).expect(status=403).close()
+    proxy.connect("silent.test", 443).read_reply(10)
+    proxy.client().close()
+    page = proxy.client().send(b"GET / HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n")
+    page.read_to_end()
+    wait_for(lambda: len(proxy.audit.outcomes()) == 4, what="all outcomes")
+    size = len(proxy.audit.records())
+    wait_for(lambda: int((proxy.audit_dir / "checkpoint").read_text().split("\n")[1]) >= size, what="they are signed")
+    copy = lab.make_folder("copy")
+    if os.geteuid() == 0:
+        os.chown(copy, unprivileged()["user"], unprivileged()["group"])
+    entries = shipped(proxy, copy)
+    assert entries >= size
+    proxy.connect("later.test", 443).expect(status=403).close()
+    proxy.audit.attempt(host="later.test")
+    assert not proxy.audit.events("heartbeat")
+    fault.go_on(61)
+    proxy.connect("more.test", 443).expect(status=403).close()  # whoever sleeps looks at the clock
+    beat = proxy.audit.event("heartbeat", seconds=20)
+    have = beat["unmapped"]
+    before = proxy.audit.records()[:beat["metadata"]["sequence"]]
+    outcomes, lookups = proxy.audit.outcomes(), proxy.audit.lookups()
+    assert have["entries"] == beat["metadata"]["sequence"] and have["entries"] >= have["signed_size"] >= size
+    assert 0 < have["commits"] <= have["entries"] and have["refused"] == 0
+    assert have["shipped"] == entries
+    assert 60_000 <= have["ship_lag_ms"] < 120_000
+    assert have["dials"] == sum(r["unmapped"]["dials"] for r in outcomes) == len(origin.conns) == 3
+    assert have["dns_sent"] == sum(r["unmapped"]["dns_sent"] for r in lookups) == len(lab.dns.asked())
+    attempts = sum(r["metadata"]["event_code"] == "attempt" for r in before)
+    assert have["attempts"] in (attempts, attempts + 1) and attempts >= 7
+    assert (have["allowed"], have["rate_exceeded"], have["turned_away"]) == (4, 0, 0)
+    assert have["attempts"] - have["denied"] - have["allowed"] in (0, 1)  # the newest may be under way
+    assert (have["ended_without_head"], have["pages"]) == (1, 1)
+    assert have["accepted"] - have["attempts"] in (2, 3)  # the page, and one that said nothing
+    assert have["bytes_up"] == sum(r["traffic"]["bytes_out"] for r in outcomes) == sum(c.received for c in origin.conns)
+    assert have["bytes_down"] == sum(r["traffic"]["bytes_in"] for r in outcomes) == 300
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()

@@ -162,8 +162,8 @@ class Audit:
     def lookups(self, **match):
         """Questions that left for a name server; `host` is the name that was asked for."""
         self._look()
-        return [record for record, have in zip(self._records, self._facts)
-                if record.get("class_uid") == DNS_CLASS and has(have, match)]
+        return [record for record in self._records
+                if record.get("class_uid") == DNS_CLASS and matches(record, match)]
 
     # ---- asserting ----
 

@@ -16,6 +16,17 @@ def ask(proxy, name):
     return proxy.audit.attempt(host=f"{name}.test")
 
 
+def ask_until(proxy, name, good):
+    """A worker looks at the wall clock every few milliseconds: the first attempt that has seen the new one."""
+    found = []
+
+    def one():
+        found.append(ask(proxy, f"{name}{len(found)}"))
+        return good(found[-1])
+    wait_for(one, 10, f"an attempt of {name}")
+    return found[-1]
+
+
 def steps(proxy):
     return [e["unmapped"] for e in proxy.audit.events("clock_step")]
 
@@ -26,12 +37,11 @@ def test_back_forward_and_across_a_restart(lab, fault):
     proxy = lab.proxy(allowed_hosts=["a.test"], wrapper=fault.wrapper)
     before = ask(proxy, "before")
     fault.set_clock(-HOUR)
-    back = ask(proxy, "back")
+    back = ask_until(proxy, "back", lambda r: r["time"] < before["time"])
     wait_for(lambda: len(steps(proxy)) == 1, what="the step back")
     fault.set_clock(23 * HOUR)
-    forward = ask(proxy, "forward")
+    forward = ask_until(proxy, "forward", lambda r: r["time"] > before["time"] + HOUR)
     wait_for(lambda: len(steps(proxy)) == 2, what="the step forward")
-    ask(proxy, "later")
     assert proxy.stop() == 0
     fault.set_clock(21 * HOUR)
     again = lab.proxy(allowed_hosts=["a.test"], audit_dir=proxy.audit_dir, signer_dir=proxy.signer_dir,
@@ -54,7 +64,7 @@ def test_back_forward_and_across_a_restart(lab, fault):
     assert again.audit.verifies()
     text = again.audit.verify().stdout.decode()
     assert "the clock was set 3 times" in text
-    assert len(again.audit.attempts()) == 5
+    assert len({r["dst_endpoint"]["hostname"] for r in again.audit.attempts()}) == len(again.audit.attempts()) >= 4
 
 
 def shipped(proxy, copy):

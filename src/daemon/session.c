@@ -123,11 +123,12 @@ static uint64_t wall_s(void)
 static void on_tick(struct timer *timer)
 {
     struct sessions *sessions = (struct sessions *)(void *)((char *)timer - offsetof(struct sessions, tick));
-    struct daemon *daemon = NULL;
-    for (struct session *s = sessions->first; s != NULL; s = s->next) {
-        daemon = s->daemon;
-        if (daemon->state != DAEMON_RUNNING)
-            break; /* nobody comes or goes any more, but what is open still uses */
+    sessions->ticking = sessions->first != NULL;
+    if (!sessions->ticking)
+        return;
+    struct daemon *daemon = sessions->first->daemon;
+    /* While the program ends nobody comes or goes any more, but what is open still uses. */
+    for (struct session *s = sessions->first; s != NULL && daemon->state == DAEMON_RUNNING; s = s->next) {
         if (s->open && s->spec.ends_s != 0 && s->spec.ends_s <= wall_s()) {
             session_close(s, true, "ttl", "a session's time is over");
         } else if (!s->open && !s->asking) {
@@ -136,9 +137,7 @@ static void on_tick(struct timer *timer)
         }
     }
     sessions_use_save(sessions, false);
-    sessions->ticking = sessions->first != NULL;
-    if (sessions->ticking)
-        timer_set(loop_wheel(daemon->loop), &sessions->tick, loop_now_ms(daemon->loop) + TICK_MS);
+    timer_set(loop_wheel(daemon->loop), &sessions->tick, loop_now_ms(daemon->loop) + TICK_MS);
 }
 
 static void tick(struct daemon *daemon)

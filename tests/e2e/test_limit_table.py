@@ -404,6 +404,16 @@ def _(lab):
     return f"{n} half-read heads in 64 KiB: held", "one more: 503 limit_reached, Retry-After; the other environment served"
 
 
+def test_memory_that_nobody_set(lab):
+    """Half of what the machine or a control group has."""
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    out = subprocess.run([proxy.binary, "status", "--admin", f"unix:{proxy.folder}/admin/a.sock"], capture_output=True,
+                         timeout=20, **unprivileged())
+    status = json.loads(out.stdout)
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    assert 16 << 20 <= status["memory_max"] <= max(half, 16 << 20) and status["memory"] == 0
+
+
 def nothing(proxy, count):
     """Connections that end in the middle of their head, each of which is over before the next one."""
     for _ in range(count):

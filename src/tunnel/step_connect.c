@@ -263,7 +263,7 @@ static enum go judge_first_bytes(struct tunnel *t, enum first_bytes first, const
         return tunnel_refuse_by(t, &decision);
     t->judged_hello = true;
     t->final_decision = decision;
-    if (decision.observed == REASON_SNI_MISMATCH && !keep_other_name(t, &hello->name))
+    if (hello != NULL && decision.observed == REASON_SNI_MISMATCH && !keep_other_name(t, &hello->name))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_HELLO);
     if (decision.observed != REASON_NONE)
         t->target_decision.observed = decision.observed; /* what the outcome says of this tunnel */

@@ -277,3 +277,31 @@ def test_the_signer_knows_better(lab, log):
     with pytest.raises(StartFailed) as failed:
         lab.proxy(allowed_hosts=["a.test"], audit_dir=log.dir, signer_dir=log.proxy.signer_dir)
     assert failed.value.code in (2, 4), failed.value.text
+
+
+def test_each_exit_status(log):
+    """verify: 0 proven, 2 changed, 3 not there, 4 rolled back, 5 incomplete, 64 wrong usage; the worst one counts."""
+    good, changed, lost = Copy(log, "good"), Copy(log, "changed"), Copy(log, "lost")
+    good.run("verify", "--key", good.key, expect=0)
+    flip(changed.segment, changed.segment.read_bytes().index(b"d9.test"))
+    changed.run("verify", expect=2)
+    shutil.rmtree(lost.dir)
+    lost.run("verify", expect=3)
+    heads = (good.dir / "checkpoints.log").read_text()
+    lines = heads.split("\n")
+    pinned = log.folder / "pinned"
+    pinned.write_text("\n".join(lines[:5]) + "\n")
+    os.chmod(pinned, 0o644)
+    good.run("verify", "--pinned", pinned, expect=0)
+    other = Copy(log, "other")
+    (other.dir / "checkpoints.log").write_text(heads + heads)
+    other.run("verify", expect=4)  # a smaller size was signed behind a larger one
+    good.run("verify", "--env", "nobody", expect=5)
+    changed.run("verify", "--env", "nobody", expect=2)
+    good.run("verify", "--since", "soon", expect=64)
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(bytes(data))

@@ -5,7 +5,7 @@
  * nobody mentions below each mentioned suffix, and one that has nothing to do with any. Each class is asked of both, on
  * each mentioned port and on one that is not. What cannot be decided so (regular expressions) counts as exceeding.
  */
-#include "loader.h"
+#include "ceiling.h"
 
 #include "base/assert.h"
 
@@ -13,16 +13,7 @@
 #include <stdlib.h>
 
 #define FRESH_LABEL "a-name-that-no-policy-has"
-#define SAID_MAX    20
 #define PORT_COUNT  65536u
-
-struct comparison {
-    struct loader *l;
-    const struct policy *env, *ceiling;
-    uint16_t *ports;
-    size_t port_count;
-    unsigned said;
-};
 
 /* ---- what is said ---- */
 
@@ -36,9 +27,9 @@ static struct place ceiling_place(const struct comparison *c, struct rule_ref re
     return (struct place){.file = rule.file, .line = rule.line, .column = 1};
 }
 
-static void say(struct comparison *c, const struct place *at, const char *what, const struct place *ceiling)
+void ceiling_say(struct comparison *c, const struct place *at, const char *what, const struct place *ceiling)
 {
-    if (++c->said > SAID_MAX)
+    if (++c->said > CEILING_SAID_MAX)
         return;
     struct finding *f = diag_add(c->l->diag, SEVERITY_ERROR, "ceiling", at->file != NULL ? at->file : c->l->env_file,
                                  at->file != NULL ? at->line : 0, at->file != NULL ? at->column : 0,
@@ -55,7 +46,7 @@ static void say_rule(struct comparison *c, struct rule_ref ref, const char *what
     if (ref.kind == RULE_PACKAGE_GROUP)
         at = c->env->packages_place;
     snprintf(text, sizeof text, "%s by %s", what, rule.id);
-    say(c, &at, text, ceiling);
+    ceiling_say(c, &at, text, ceiling);
 }
 
 /* ---- ports ---- */
@@ -175,7 +166,7 @@ static bool pin_is_covered(const struct prefix *pin, const struct prefix *list, 
     return false;
 }
 
-static bool prefix_is_private(const struct comparison *c, const struct prefix *prefix)
+bool ceiling_has_network(const struct comparison *c, const struct prefix *prefix)
 {
     for (uint32_t i = 0; i < c->ceiling->private_networks.count; i++)
         if (prefix_covers(&c->ceiling->private_networks.at[i].prefix, prefix))
@@ -195,15 +186,15 @@ static void check_pins(struct comparison *c, const struct standing *env, const s
     if (mine == NULL || !mine->pinned) {
         struct place at = mine != NULL ? mine->place : c->env->type_place;
         if (pinned)
-            say(c, &at, what, &place);
+            ceiling_say(c, &at, what, &place);
         return;
     }
     for (uint32_t i = 0; i < mine->pin_count; i++) {
         const struct prefix *pin = &mine->pins[i];
-        bool open = address_classify(&pin->addr)->lift == LIFT_PUBLIC || prefix_is_private(c, pin);
+        bool open = address_classify(&pin->addr)->lift == LIFT_PUBLIC || ceiling_has_network(c, pin);
         if (pinned ? pin_is_covered(pin, above->pins, above->pin_count) : open)
             continue;
-        say(c, &mine->place, what, &place);
+        ceiling_say(c, &mine->place, what, &place);
         return;
     }
 }
@@ -219,7 +210,7 @@ static void check_methods(struct comparison *c, const struct standing *env, cons
                          : c->ceiling->methods_place.file != NULL ? c->ceiling->methods_place
                                                                   : c->ceiling->type_place;
     snprintf(what, sizeof what, "a method of %s", name);
-    say(c, &at, what, &place);
+    ceiling_say(c, &at, what, &place);
 }
 
 /* What is open in both is open with the same or stricter rules. */
@@ -291,13 +282,13 @@ static void check_name(struct comparison *c, struct span base, bool wild)
 
 static void check_names(struct comparison *c, const struct names *names)
 {
-    for (uint32_t i = 0; i < names->count && c->said < SAID_MAX; i++)
+    for (uint32_t i = 0; i < names->count && c->said < CEILING_SAID_MAX; i++)
         check_name(c, names_text(names, i), names_is_wild(&names->items[i]));
 }
 
 static void check_literals(struct comparison *c, const struct policy *p)
 {
-    for (uint32_t i = 0; i < p->literals.count && c->said < SAID_MAX; i++) {
+    for (uint32_t i = 0; i < p->literals.count && c->said < CEILING_SAID_MAX; i++) {
         char text[IPADDR_TEXT_MAX];
         struct target target = {.kind = TARGET_ADDRESS, .addr = p->literals.at[i].addr};
         ipaddr_format(&target.addr, text);
@@ -305,112 +296,7 @@ static void check_literals(struct comparison *c, const struct policy *p)
     }
 }
 
-/* ---- what is not a question about one name ---- */
-
-static bool has_pattern(const struct policy *p, struct span text, bool deny)
-{
-    uint32_t count = deny ? p->deny_patterns.count : p->allow_patterns.count;
-    for (uint32_t i = 0; i < count; i++)
-        if (span_equal(deny ? p->deny_patterns.at[i].place.text : p->allow_patterns.at[i].place.text, text))
-            return true;
-    return false;
-}
-
-/* Regular expressions are equal or not comparable, and what they match escapes the classes: whatever the ceiling says
- * of single names, the environment must say as well. */
-static void check_patterns(struct comparison *c)
-{
-    const struct policy *env = c->env, *ceiling = c->ceiling;
-    for (uint32_t i = 0; i < env->allow_patterns.count; i++)
-        if (!has_pattern(ceiling, env->allow_patterns.at[i].place.text, false))
-            say(c, &env->allow_patterns.at[i].place, "a regular expression that the ceiling does not have",
-                &ceiling->type_place);
-    for (uint32_t i = 0; i < ceiling->deny_patterns.count; i++)
-        if (!has_pattern(env, ceiling->deny_patterns.at[i].place.text, true))
-            say(c, &env->type_place, "an environment without this deny pattern", &ceiling->deny_patterns.at[i].place);
-    if (env->allow_patterns.count == 0)
-        return;
-    const struct place *at = &env->allow_patterns.at[0].place;
-    for (uint32_t i = 0; i < ceiling->names.count; i++) {
-        const struct name_item *item = &ceiling->names.items[i];
-        enum name_kind kind = names_kind(item);
-        struct span text = names_text(&ceiling->names, i);
-        bool wild = names_is_wild(item);
-        bool denied = kind == NAME_DENIED || kind == NAME_BLOCKLIST || kind == NAME_BUILTIN;
-        if (denied && names_lookup(&env->names, NAME_DENIED, wild, text) == 0 &&
-            names_lookup(&env->names, NAME_BLOCKLIST, wild, text) == 0)
-            say(c, at, "a regular expression beside names that are denied there and not here", &ceiling->type_place);
-        else if (kind == NAME_ENTRY && wild)
-            say(c, at, "a regular expression beside a pattern with rules of its own",
-                &ceiling->entries.at[item->value].place);
-        else
-            continue;
-        return;
-    }
-}
-
-static bool port_open(const struct policy *p, const struct ports *ports, uint16_t port)
-{
-    for (uint32_t i = 0; i < p->blocked.count; i++)
-        if (p->blocked.at[i].port == port)
-            return false;
-    return ports_have(ports, port);
-}
-
-/* The rules of names that only a regular expression allows. */
-static void check_pattern_rules(struct comparison *c)
-{
-    const struct policy *env = c->env, *ceiling = c->ceiling;
-    if (env->allow_patterns.count == 0)
-        return;
-    const struct place *at = &env->allow_patterns.at[0].place;
-    bool wider = (env->methods & ~ceiling->methods) != 0 ||
-                 (env->tls.sni == TLS_LOOSE && ceiling->tls.sni != TLS_LOOSE) ||
-                 (env->tls.ech == TLS_LOOSE && ceiling->tls.ech != TLS_LOOSE) ||
-                 (env->tls.non_tls == TLS_LOOSE && ceiling->tls.non_tls != TLS_LOOSE);
-    for (size_t i = 0; i < c->port_count; i++)
-        wider |=
-            (port_open(env, &env->connect_ports, c->ports[i]) &&
-             !port_open(ceiling, &ceiling->connect_ports, c->ports[i])) ||
-            (port_open(env, &env->http_ports, c->ports[i]) && !port_open(ceiling, &ceiling->http_ports, c->ports[i]));
-    if (wider)
-        say(c, at, "a regular expression with wider ports, methods or TLS rules", &ceiling->type_place);
-}
-
-static void check_networks(struct comparison *c)
-{
-    const struct policy *env = c->env, *ceiling = c->ceiling;
-    for (uint32_t i = 0; i < env->private_networks.count; i++)
-        if (!prefix_is_private(c, &env->private_networks.at[i].prefix))
-            say(c, &env->private_networks.at[i].place, "a private network", &ceiling->type_place);
-    const struct prefix *mine = &env->nat64.prefix, *above = &ceiling->nat64.prefix;
-    if (mine->addr.family != 0 && (mine->bits != above->bits || !ipaddr_equal(&mine->addr, &above->addr)))
-        say(c, &env->nat64.place, "a NAT64 prefix",
-            above->addr.family != 0 ? &ceiling->nat64.place : &ceiling->type_place);
-}
-
-/* Only the limits that the ceiling names: its others are nobody's word. */
-static void check_limits(struct comparison *c)
-{
-    size_t count;
-    const struct limit_row *rows = limits_rows(&count);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t mine = limit_get(&c->env->limits, &rows[i]), above = limit_get(&c->ceiling->limits, &rows[i]);
-        if ((c->l->above->ceiling_limits >> i & 1) == 0 || above == 0 || (mine != 0 && mine <= above))
-            continue;
-        char what[80];
-        snprintf(what, sizeof what, "egress.limits.%s", rows[i].key);
-        say(c, &c->env->limits_place, what, &c->ceiling->limits_place);
-    }
-}
-
-/* An environment that observes opens what it does not list. */
-static void check_mode(struct comparison *c)
-{
-    const struct place *at = c->ceiling->mode_place.file != NULL ? &c->ceiling->mode_place : &c->ceiling->type_place;
-    if (c->env->observes_until_ms > c->ceiling->observes_until_ms)
-        say(c, &c->env->mode_place, "mode: observe", at);
-}
+/* ---- the whole ---- */
 
 void load_ceiling(struct loader *l)
 {
@@ -425,11 +311,7 @@ void load_ceiling(struct loader *l)
         l->memory = true;
         return;
     }
-    check_limits(&c);
-    check_mode(&c);
-    check_networks(&c);
-    check_patterns(&c);
-    check_pattern_rules(&c);
+    ceiling_rest(&c);
     ASSERT(hostname_parse(span_text(FRESH_LABEL ".invalid"), &other.name) == ERR_NONE);
     check_class(&c, &other, "every name");
     check_class(&c, &literal, "every public address");

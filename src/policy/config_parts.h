@@ -34,6 +34,9 @@ const char *config_path(struct config_reader *r, const struct node *map, const c
 /* "ADDR:PORT" or "[V6]:PORT", the address in canonical form. */
 MUST_CHECK enum err config_socket(struct span text, bool zero_port, struct ipaddr *out_addr, uint16_t *out_port);
 
+/* The value of a key as a text of its own, every line and column of it as they are here; NULL if there is none. */
+const struct policy_text *config_part(struct config_reader *r, const struct node *map, const char *key);
+
 void config_listeners(struct config_reader *r, const struct node *root);
 void config_environments(struct config_reader *r, const struct node *root);
 void config_above(struct config_reader *r, const struct node *root);

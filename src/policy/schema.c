@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 #define PATH_MAX_BYTES 96
-#define WORD_MAX       40
 
 /* A kind of file: its rows, and the key under which the rows of the limits stand. */
 struct kind {
@@ -28,52 +27,6 @@ struct checker {
 };
 
 /* ---- did you mean ---- */
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Levenshtein distance in one row of memory; words longer than WORD_MAX are far from everything. */
-static size_t distance(struct span a, struct span b)
-{
-    size_t row[WORD_MAX + 1];
-    if (a.len > WORD_MAX || b.len > WORD_MAX)
-        return WORD_MAX;
-    for (size_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (size_t i = 0; i < a.len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < b.len; j++) {
-            size_t swap = diagonal + (text_lower(a.data[i]) != text_lower(b.data[j]));
-            diagonal = row[j + 1];
-            row[j + 1] = least(swap, 1 + least(row[j], row[j + 1]));
-        }
-    }
-    return row[b.len];
-}
-
-static void nearer(struct span word, struct span candidate, struct span *best, size_t *best_distance)
-{
-    size_t d = distance(word, candidate);
-    if (d < *best_distance && d <= 1 + candidate.len / 4) {
-        *best = candidate;
-        *best_distance = d;
-    }
-}
-
-struct span schema_nearest(struct span word, const char *words)
-{
-    struct span best = {0};
-    size_t best_distance = WORD_MAX;
-    for (struct span rest = span_text(words); rest.len > 0;) {
-        size_t end = span_find(rest, ' ');
-        nearer(word, span_first(rest, end), &best, &best_distance);
-        rest = span_from(rest, end + 1);
-    }
-    return best;
-}
 
 /* The last part of a row's path if the row is a direct child of `path`, else the empty span. */
 static struct span child_name(const char *row_path, const char *path)
@@ -98,16 +51,16 @@ static bool is_limits(const struct checker *c, const char *path)
 static struct span nearest_key(const struct checker *c, struct span word, const char *path)
 {
     struct span best = {0};
-    size_t best_distance = WORD_MAX, count;
+    size_t best_distance = SCHEMA_WORD_MAX, count;
     const struct key_row *rows = c->kind->rows(&count);
     for (size_t i = 0; i < count; i++) {
         struct span name = child_name(rows[i].path, path);
         if (name.len > 0)
-            nearer(word, name, &best, &best_distance);
+            schema_nearer(word, name, &best, &best_distance);
     }
     const struct limit_row *limits = limits_rows(&count);
     for (size_t i = 0; i < count && is_limits(c, path); i++)
-        nearer(word, span_text(limits[i].key), &best, &best_distance);
+        schema_nearer(word, span_text(limits[i].key), &best, &best_distance);
     return best;
 }
 

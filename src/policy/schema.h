@@ -22,4 +22,8 @@ void schema_check_catalogue(struct node *map, const char *path, const char *file
 /* Of `words` (separated by spaces) the one that `word` was perhaps meant to be; empty if none is near. */
 struct span schema_nearest(struct span word, const char *words);
 
+#define SCHEMA_WORD_MAX 40 /* longer words are far from everything */
+/* One more candidate: *best and *best_distance are changed where it is nearer. */
+void schema_nearer(struct span word, struct span candidate, struct span *best, size_t *best_distance);
+
 #endif

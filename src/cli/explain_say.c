@@ -40,7 +40,8 @@ void explain_print(const struct explain *e, const struct target *target, const s
     else
         target_format(target, text);
     printf("%s  %s by %s\n", a->decision.verdict == VERDICT_ALLOW ? "ALLOWED" : "DENIED", text, explain_door(e->door));
-    printf("  reason    %s: %s\n", row->name, row->sentence);
+    if (a->decision.verdict == VERDICT_DENY)
+        printf("  reason    %s: %s\n", row->name, row->sentence);
     if (a->decision.observed != REASON_NONE)
         printf("  observed  enforcing would refuse it: %s: %s\n", reason_row(a->decision.observed)->name,
                reason_row(a->decision.observed)->sentence);

@@ -228,17 +228,17 @@ static void tell_limits(struct teller *t)
 {
     size_t count;
     const struct limit_row *rows = limits_rows(&count);
-    static const char *const units[] = {" ms", " bytes", "", "%"};
     for (size_t i = 0; i < count; i++) {
         uint64_t value = limit_get(&t->policy->limits, &rows[i]);
         struct outbuf *out = begin(t, "egress.limits", RULE_LIMIT, 0);
         outbuf_text(out, rows[i].key);
         outbuf_text(out, ": ");
-        if (value == 0)
-            outbuf_text(out, "none");
+        if (value == 0 && rows[i].unit == LIMIT_UNIT_PERCENT)
+            outbuf_text(out, "half, or all where only one environment is configured");
+        else if (value == 0 && i == LIMIT_memory)
+            outbuf_text(out, "its share of the process's");
         else
-            outbuf_u64(out, value);
-        outbuf_text(out, value == 0 ? "" : units[rows[i].unit]);
+            limit_write(&rows[i], value, out);
         end(t);
     }
 }

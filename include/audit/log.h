@@ -85,9 +85,11 @@ const char *audit_log_vkey(const struct audit_log *log); /* the verifier key lin
  * `out` is left with if it held it; ERR_INVALID: that is no origin. */
 MUST_CHECK enum err audit_log_name(const char *dir, const char *wanted, char out[static AUDIT_ORIGIN_MAX + 1]);
 
-/* Hands the log over to another key: a new one, or `given.key` of the signer's directory. Any thread but the writer's.
+/* Hands the log over to another key: a new one, or `given.key` of the signer's directory. `who` asked for it: one line,
+ * cut at 63 bytes, that the key_rotated entry repeats. Any thread but the writer's.
  * ERR_AGAIN: not done in that time; it goes on, or the signer refused. */
-MUST_CHECK enum err audit_log_rotate_key(struct audit_log *log, unsigned wait_ms, char *out_vkey, size_t cap);
+MUST_CHECK enum err audit_log_rotate_key(struct audit_log *log, const char *who, unsigned wait_ms, char *out_vkey,
+                                         size_t cap);
 
 struct audit_log_status {
     uint64_t entries; /* durable */

@@ -79,6 +79,7 @@ struct audit_log {
     char log_json_hash[2 * DIGEST_BYTES + 1];
     struct note_key key;
     struct signer *signer;
+    char rotate_who[64]; /* under status_lock */
     _Atomic bool rotate_asked;
     _Atomic uint64_t rotations; /* hand-overs since the start */
     bool rotating;              /* the entry is durable, the signer still has both keys */

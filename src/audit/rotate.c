@@ -23,12 +23,16 @@ static struct event_fact text(const char *key, const char *value)
 
 static enum err write_entry(struct audit_log *log, char *why, size_t cap)
 {
+    char who[sizeof log->rotate_who];
+    pthread_mutex_lock(&log->status_lock);
+    memcpy(who, log->rotate_who, sizeof who);
+    pthread_mutex_unlock(&log->status_lock);
     struct record_event event = {
         .event = EVENT_KEY_ROTATED,
         .subject = span_text(log->origin),
         .message = span_text("checkpoints behind this entry are signed with the new key, the first of them with both"),
-        .fact_count = 2,
-        .facts = {text("old_vkey", log->vkey), text("new_vkey", log->next_vkey)},
+        .fact_count = 3,
+        .facts = {text("old_vkey", log->vkey), text("new_vkey", log->next_vkey), text("who", who)},
     };
     batch_add_event(log, &event);
     return batch_commit(log, why, cap);
@@ -98,8 +102,11 @@ enum err rotate_finish(struct audit_log *log)
     return io_replace_file(log->keys_dir, "log.vkey", span_make(line, (size_t)len), 0644);
 }
 
-enum err audit_log_rotate_key(struct audit_log *log, unsigned wait_ms, char *out_vkey, size_t cap)
+enum err audit_log_rotate_key(struct audit_log *log, const char *who, unsigned wait_ms, char *out_vkey, size_t cap)
 {
+    pthread_mutex_lock(&log->status_lock);
+    snprintf(log->rotate_who, sizeof log->rotate_who, "%s", who);
+    pthread_mutex_unlock(&log->status_lock);
     uint64_t before = atomic_load(&log->rotations);
     uint64_t until = clock_mono_ns() + (uint64_t)wait_ms * NS_PER_MS;
     atomic_store(&log->rotate_asked, true);

@@ -243,10 +243,11 @@ static void post_reload(struct evhttp_request *request, struct daemon *daemon, u
 }
 
 /* Main waits for it: a hand-over is three fsyncs and two words with the signer. */
-static void post_rotate_key(struct evhttp_request *request, struct daemon *daemon)
+static void post_rotate_key(struct evhttp_request *request, struct daemon *daemon, uid_t uid)
 {
-    char text[512], vkey[400];
-    if (audit_log_rotate_key(daemon->log, ROTATE_MS, vkey, sizeof vkey) != ERR_NONE) {
+    char text[512], vkey[400], who[64];
+    snprintf(who, sizeof who, "admin socket, uid %u", (unsigned)uid);
+    if (audit_log_rotate_key(daemon->log, who, ROTATE_MS, vkey, sizeof vkey) != ERR_NONE) {
         answer_text(request, 409, "not done", "the signer did not hand over to another key in time\n");
         return;
     }
@@ -273,7 +274,7 @@ static void on_request(struct evhttp_request *request, void *arg)
     else if (command == EVHTTP_REQ_POST && strcmp(path, "/reload") == 0)
         post_reload(request, daemon, uid);
     else if (command == EVHTTP_REQ_POST && strcmp(path, "/rotate-key") == 0)
-        post_rotate_key(request, daemon);
+        post_rotate_key(request, daemon, uid);
     else if (!sessions_request(request, daemon, path, uid))
         evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }

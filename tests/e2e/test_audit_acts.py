@@ -195,6 +195,7 @@ def test_rotate_key(lab):
     event = proxy.audit.event("key_rotated")
     assert (event["class_uid"], event["activity_id"], event["entity"]["type"]) == (3004, 3, "key")
     assert (event["unmapped"]["old_vkey"], event["unmapped"]["new_vkey"]) == (before, after)
+    assert event["unmapped"]["who"] == f"admin socket, uid {unprivileged().get('user', os.getuid())}"
     assert proxy.stop() == 0
     for key in (before, after):
         done = proxy.audit.verify("--key", key)

@@ -27,7 +27,7 @@ static void assert_verdict(const struct fixture *f, const char *vkey, enum verif
 
 static void rotate(struct fixture *f, char *out)
 {
-    assert_int_equal(audit_log_rotate_key(f->log, 10000, out, NOTE_VKEY_MAX), ERR_NONE);
+    assert_int_equal(audit_log_rotate_key(f->log, "a test", 10000, out, NOTE_VKEY_MAX), ERR_NONE);
 }
 
 /* Some entries under each of two keys. */
@@ -161,7 +161,7 @@ static void a_key_that_was_given(void **state)
     fixture_shell(&f, "test ! -e ../signer/given.key");
     fixture_feed(&f, 1, 2);
     fixture_shell(&f, "cp ../signer/log.key ../old && (umask 077; echo nonsense > ../signer/given.key)");
-    assert_int_equal(audit_log_rotate_key(f.log, 300, third_key, sizeof third_key), ERR_AGAIN);
+    assert_int_equal(audit_log_rotate_key(f.log, "a test", 300, third_key, sizeof third_key), ERR_AGAIN);
     fixture_shell(&f, "cmp ../signer/log.key ../old && rm ../signer/given.key");
     rotate(&f, third_key);
     fixture_stop(&f);

@@ -405,7 +405,7 @@ static void a_hand_over_before_it_is_known(void **state)
     fixture_start(&f);
     feed(&f, 1, 1, 4);
     fixture_shell(&f, "cp -a ../signer ../signer.before && cp keys/log.vkey ../vkey.before");
-    assert_int_equal(audit_log_rotate_key(f.log, 10000, key, sizeof key), ERR_NONE);
+    assert_int_equal(audit_log_rotate_key(f.log, "a test", 10000, key, sizeof key), ERR_NONE);
     feed(&f, 100, 1, 2 * EVERY);
     fixture_stop(&f);
     fixture_start(&f);

@@ -238,8 +238,8 @@ static inline void counter_add(atomic_uint_fast64_t *counter, uint64_t n)
 
 /* ---- privacy.c ---- */
 void privacy_keep(struct tunnel *t, const struct request *request, bool parsed);
-void privacy_keep_path(struct tunnel *t, struct span path); /* of a plain request, with its query */
-void privacy_keep_sni(struct tunnel *t, struct span raw);   /* of a hello that was refused for it */
+void privacy_keep_path(struct tunnel *t, const struct request *request); /* of a plain request, with its query */
+void privacy_keep_sni(struct tunnel *t, struct span raw);                /* of a hello that was refused for it */
 
 /* ---- pools (pool.c) ---- */
 struct buffer {

@@ -57,9 +57,26 @@ void privacy_keep(struct tunnel *t, const struct request *request, bool parsed)
     keep_method(s, redactor, request->method_text);
 }
 
-void privacy_keep_path(struct tunnel *t, struct span path)
+/* Whether the raw target was kept whole, and ends with the path as that is shown: then nothing of it is looked at again.
+ * Before the path stands what was copied as it is. */
+static bool path_was_kept(const struct setup *s, const struct request *request, size_t before)
+{
+    struct span raw = request->raw_target, path = request->path;
+    if (s->raw_target_truncated || path.data != raw.data + before || span_find(path, '?') < path.len)
+        return false;
+    return s->raw_target_len >= before && memcmp(s->raw_target, raw.data, before) == 0;
+}
+
+void privacy_keep_path(struct tunnel *t, const struct request *request)
 {
     struct setup *s = t->setup;
+    struct span path = request->path;
+    size_t before = request->raw_target.len > path.len ? request->raw_target.len - path.len : 0;
+    if (before > 0 && path_was_kept(s, request, before)) {
+        s->path_len = (uint16_t)(s->raw_target_len - before);
+        memcpy(s->path, s->raw_target + before, s->path_len);
+        return; /* and no query */
+    }
     const struct redactor *redactor = redactor_of(t->home);
     bool cut_path = false, cut_names = false;
     struct outbuf out = outbuf_make(s->path, sizeof s->path);

@@ -35,7 +35,7 @@ enum reason http_examine(struct tunnel *t, const struct request *request)
     x->keep_upstream = true;
     x->request_done =
         x->request_body.kind == BODY_NONE || (x->request_body.kind == BODY_LENGTH && x->request_body.left == 0);
-    privacy_keep_path(t, request->path);
+    privacy_keep_path(t, request);
     return REASON_NONE;
 }
 

@@ -34,19 +34,18 @@ size_t fields_cut(struct span lines, struct header *out_headers)
     return count;
 }
 
-size_t fields_count(struct fields fields, const char *name)
+size_t fields_count_span(struct fields fields, struct span name)
 {
     size_t count = 0;
     for (size_t i = 0; i < fields.count; i++)
-        count += span_equal_fold(fields.headers[i].name, span_text(name));
+        count += span_equal_fold(fields.headers[i].name, name);
     return count;
 }
 
-const struct header *fields_find(struct fields fields, const char *name)
+const struct header *fields_find_span(struct fields fields, struct span name)
 {
-    struct span wanted = span_text(name);
     for (size_t i = 0; i < fields.count; i++)
-        if (span_equal_fold(fields.headers[i].name, wanted))
+        if (span_equal_fold(fields.headers[i].name, name))
             return &fields.headers[i];
     return NULL;
 }
@@ -101,15 +100,15 @@ bool field_next_element(struct span *rest, struct span *out_element)
     return true;
 }
 
-bool fields_list_has(struct fields fields, const char *name, const char *token)
+bool fields_list_has_span(struct fields fields, struct span name, struct span token)
 {
     for (size_t i = 0; i < fields.count; i++) {
-        if (!span_equal_fold(fields.headers[i].name, span_text(name)))
+        if (!span_equal_fold(fields.headers[i].name, name))
             continue;
         struct span rest = fields.headers[i].value;
         struct span element;
         while (field_next_element(&rest, &element))
-            if (span_equal_fold(element, span_text(token)))
+            if (span_equal_fold(element, token))
                 return true;
     }
     return false;

@@ -47,9 +47,18 @@ struct fields {
  * REQUEST_HEADERS_MAX. Gives their number. */
 size_t fields_cut(struct span lines, struct header *out_headers);
 
-size_t fields_count(struct fields fields, const char *name);
+/* Inline, so that the length of a literal is no question at run time. */
+size_t fields_count_span(struct fields fields, struct span name);
+static inline size_t fields_count(struct fields fields, const char *name)
+{
+    return fields_count_span(fields, span_text(name));
+}
 /* The first of that name in any case, or NULL. */
-const struct header *fields_find(struct fields fields, const char *name);
+const struct header *fields_find_span(struct fields fields, struct span name);
+static inline const struct header *fields_find(struct fields fields, const char *name)
+{
+    return fields_find_span(fields, span_text(name));
+}
 
 /* CGI and its kin take '-', '_' and '.' for the same, and letters of either case. */
 static inline uint8_t field_folded(uint8_t c)
@@ -81,6 +90,10 @@ bool field_is_padded(const struct header *header);
  * fresh *rest is the whole value; an empty value is one empty element. */
 bool field_next_element(struct span *rest, struct span *out_element);
 /* A list of that name, in one or several lines, has this token in any case. */
-bool fields_list_has(struct fields fields, const char *name, const char *token);
+bool fields_list_has_span(struct fields fields, struct span name, struct span token);
+static inline bool fields_list_has(struct fields fields, const char *name, const char *token)
+{
+    return fields_list_has_span(fields, span_text(name), span_text(token));
+}
 
 #endif

@@ -69,51 +69,56 @@ bool nominated_has(const struct nominated *n, struct span name)
     return at < n->count && n->hash[at] == hash && n->marked[at];
 }
 
-/* Whether the name may be one of those that begin with these letters: most fields of a head are told by the first. */
-#define LETTER(c) (UINT32_C(1) << ((c) - 'a'))
-static bool may_begin(struct span name, uint32_t letters)
+/* One group a first letter: it tells most fields of a head. */
+struct group {
+    char first;
+    const char *fields[5]; /* up to NULL */
+};
+
+static bool reads_as_one_of(struct span name, const struct group *groups, size_t count)
 {
     uint8_t first = name.len > 0 ? field_folded(name.data[0]) : '-';
-    return first == '-' || (first >= 'a' && first <= 'z' && (letters >> (first - 'a') & 1) != 0);
-}
-
-static bool reads_as_one_of(struct span name, const char *const *fields, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (field_reads_as(name, fields[i]))
-            return true;
+    for (size_t i = 0; i < count; i++) {
+        if (first != '-' && first != (uint8_t)groups[i].first) /* separators in front are looked behind */
+            continue;
+        for (const char *const *field = groups[i].fields; *field != NULL; field++)
+            if (field_reads_as_slowly(name, *field))
+                return true;
+    }
     return false;
 }
 
 bool drop_from_both(struct span name)
 {
-    static const char *const fields[] = {
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-authentication-info",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "content-length",
-        "upgrade",
-        "http2-settings",
+    static const struct group groups[] = {
+        {'c', {"connection", "content-length"}                                                              },
+        {'h', {"http2-settings"}                                                                            },
+        {'k', {"keep-alive"}                                                                                },
+        {'p', {"proxy-connection", "proxy-authenticate", "proxy-authorization", "proxy-authentication-info"}},
+        {'t', {"te", "trailer", "transfer-encoding"}                                                        },
+        {'u', {"upgrade"}                                                                                   },
     };
-    const uint32_t letters = LETTER('c') | LETTER('h') | LETTER('k') | LETTER('p') | LETTER('t') | LETTER('u');
-    return may_begin(name, letters) && reads_as_one_of(name, fields, sizeof fields / sizeof fields[0]);
+    return reads_as_one_of(name, groups, sizeof groups / sizeof groups[0]);
+}
+
+static bool is_x_forwarded(struct span name)
+{
+    struct span prefix = span_text("x-forwarded-");
+    struct span core = field_core(name);
+    return core.len > prefix.len && field_reads_as(span_first(core, prefix.len - 1), "x-forwarded") &&
+           field_folded(core.data[prefix.len - 1]) == '-';
 }
 
 bool drop_from_request(struct span name)
 {
-    static const char *const fields[] = {"host", "expect", "forwarded", "x-forwarded", "x-real-ip"};
-    struct span prefix = span_text("x-forwarded-");
-    if (!may_begin(name, LETTER('e') | LETTER('f') | LETTER('h') | LETTER('x')))
-        return false;
-    struct span core = field_core(name);
-    if (core.len > prefix.len && field_reads_as(span_first(core, prefix.len - 1), "x-forwarded") &&
-        field_folded(core.data[prefix.len - 1]) == '-')
+    static const struct group groups[] = {
+        {'e', {"expect"}                  },
+        {'f', {"forwarded"}               },
+        {'h', {"host"}                    },
+        {'x', {"x-forwarded", "x-real-ip"}},
+    };
+    uint8_t first = name.len > 0 ? field_folded(name.data[0]) : '-';
+    if ((first == '-' || first == 'x') && is_x_forwarded(name))
         return true;
-    return reads_as_one_of(name, fields, sizeof fields / sizeof fields[0]);
+    return reads_as_one_of(name, groups, sizeof groups / sizeof groups[0]);
 }

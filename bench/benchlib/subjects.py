@@ -49,6 +49,7 @@ class Place:
         return Program([self.tools / f"bench-{name}", *args], self.other_cores, self.descriptors, log=self.log)
 
     def start(self, argv, **more):
+        self.count += 1  # a token each: whoever ends takes those with its own along, and no other subject
         return Program(argv, self.subject_cores, self.descriptors, token=f"{os.getpid()}-{self.count}", log=self.log,
                        **more)
 

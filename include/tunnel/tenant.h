@@ -29,8 +29,13 @@ uint64_t budget_used(const struct budget *budget);
 /* Different names in the current minute, exact up to `max`. */
 struct name_budget;
 
+/* What all workers read at each attempt, a cache line's width apart from what all of them write. */
 struct tenant {
     char name[128];
+    struct env_gate gate; /* shut by the audit log when this environment alone fills the disk */
+    struct name_budget *names;
+    atomic_bool denied; /* as a whole, by an operator: its owner's to set and to ask */
+    char apart[64];
     struct budget descriptors;          /* client and upstream sockets */
     struct budget tunnels;              /* attempts that passed the target stage and have not ended */
     struct budget credit;               /* bytes of audit credit */
@@ -40,11 +45,8 @@ struct tenant {
     atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */
     atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */
     atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */
-    struct env_gate gate;               /* shut by the audit log when this environment alone fills the disk */
-    struct name_budget *names;
-    struct meter meter; /* of clients that have no session */
-    atomic_bool denied; /* as a whole, by an operator: its owner's to set and to ask */
-    struct why why;     /* refusals of clients that have no session */
+    struct meter meter;                 /* of clients that have no session */
+    struct why why;                     /* refusals of clients that have no session */
 };
 
 /* What one session uses of what its environment has; the session's owner keeps it. */

@@ -65,15 +65,16 @@ struct tunnel_hooks {
 
 /* What all workers share of the process. */
 struct tunnel_process {
-    struct budget descriptors;
     uint64_t descriptors_max;
-    struct budget memory;                    /* bytes that connections make the process hold */
     uint64_t memory_max;                     /* 0: no ceiling */
     uint64_t credit_max;                     /* bytes of audit credit an environment's share is taken from */
     char via_id[TUNNEL_VIA_TEXT + 1];        /* our pseudonym in Via is "sallyport-" and this: random, one a process */
     const struct redact_words *redact_words; /* NULL: none; lives as long as the process */
     _Atomic(const struct redact_key *) redact_key; /* in force; every one of them lives as long as the process */
     atomic_uint share_percent; /* of descriptors, memory and credit that one environment may hold; 100: there is one */
+    char apart[64];            /* what follows is written at each attempt */
+    struct budget descriptors;
+    struct budget memory; /* bytes that connections make the process hold */
 };
 
 /* Counted with relaxed atomics by the worker, read by anyone. */

@@ -93,7 +93,6 @@ struct placed_port {
     }
 
 struct policy {
-    atomic_uint references;
     struct arena arena;
     char id[POLICY_ID_TEXT + 1];
     struct span name;
@@ -139,6 +138,8 @@ struct policy {
     LIST_OF(struct placed_prefix) private_networks;
     struct placed_prefix nat64; /* family 0: none */
     struct place hint_place, limits_place;
+    char apart[64]; /* from what is read at each question */
+    atomic_uint references;
 };
 
 /* ---- what the policy knows about a target: the ground of every answer ---- */

@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-#define WORD_MAX 1600 /* the longest string of a record, when every byte of it is escaped */
+#define WORD_MAX    1600 /* the longest string of a record, when every byte of it is escaped */
+#define FRONT_BYTES 64   /* of a leaf: its action and its kind stand there */
 
 /* A wanted string as it stands in a leaf: with its key where that is unique, quoted and escaped. */
 struct word {
@@ -81,11 +82,21 @@ static struct span object(struct span leaf, const char *key)
     return span_first(rest, span_find(rest, '}'));
 }
 
+/* Its kind stands near the front of a leaf; looking for what only lookups have would pass over all of every other. */
+static bool is_lookup(struct span leaf)
+{
+    static const char code[] = "\"event_code\":\"lookup\"";
+    struct span front = span_first(leaf, FRONT_BYTES);
+    return front.len > 0 && memmem(front.data, front.len, code, sizeof code - 1) != NULL;
+}
+
 static bool host_matches(const struct audit_query *q, struct span leaf)
 {
     if (q->host.len == 0)
         return true;
-    struct span to = object(leaf, "\"dst_endpoint\":{"), asked = object(leaf, "\"query\":{");
+    struct span to = object(leaf, "\"dst_endpoint\":{"), asked = span_make(NULL, 0);
+    if (is_lookup(leaf))
+        asked = object(leaf, "\"query\":{");
     if (!q->below)
         return has(to, &q->host) || has(to, &q->address) || has(asked, &q->host);
     struct span name = leaf_text(asked.len > 0 ? asked : to, "hostname");

@@ -12,7 +12,7 @@ X(HOLD,     step_hold,     "",                        F(1000),          RATE,   
 X(ASK,      step_ask,      "",                        N,                NONE,       "ask target: method, port, name or literal")
 X(BUDGET,   step_budget,   "",                        N,                NONE,       "tunnels, descriptors and names of this environment")
 X(ATTEMPT,  step_attempt,  "record durable, gate",    F(5000),          AUDIT,      "the attempt record is durable before anything leaves")
-X(RESOLVE,  step_resolve,  "answer",                  N,                NONE,       "A and AAAA of the absolute name")
+X(RESOLVE,  step_resolve,  "answer, credit",          N,                NONE,       "A and AAAA of the absolute name, with room for a record of each")
 X(ADMIT,    step_admit,    "",                        N,                NONE,       "every answer checked, one forbidden refuses all")
 X(DIAL,     step_dial,     "connection",              N,                NONE,       "connect to an admitted address and nothing else")
 X(REPLY,    step_reply,    "client writable",         L(hello_timeout), CLIENT_RESET, "200 to the client")

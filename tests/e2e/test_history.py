@@ -92,7 +92,7 @@ def test_diff(story):
     assert "opens  *.wild.test  8443 by CONNECT" in out and "opens  *.wild.test  443" not in out
     assert not any(line.startswith(("opens", "closes")) and "x.wild.test  443" in line for line in lines)
     assert any(line.startswith("+ allowed_hosts: x.wild.test") for line in lines)
-    assert "- egress.limits: idle: 3600000 ms" in lines and "+ egress.limits: idle: 300000 ms" in lines
+    assert "- egress.limits: idle: 1h" in lines and "+ egress.limits: idle: 5m" in lines
     changes = [line for line in lines if line.startswith(("opens", "closes"))]
     assert len(changes) == 7  # a.test closes twice, b.test opens three times, the wildcard and x below it on 8443
     assert policy(story, "diff", ids[0], ids[0])[0] == 0

@@ -96,7 +96,7 @@ static int answer(const struct explain *e, const struct policy *policy)
         .own = e->own,
         .own_count = e->own_count,
         .narrowing = e->narrowing,
-        .observes = clock_wall_ns() / 1000000 < policy_observes_until_ms(policy),
+        .observes = e->at_ms < policy_observes_until_ms(policy),
     };
     struct again again = {e, &question};
     struct opening_case c = {e->sources, policy, &question, e->catalogue, ask_again, &again};
@@ -137,6 +137,7 @@ static void take_logged(struct explain *e, const struct logged *logged)
 {
     e->request = e->host;
     e->host = logged->target;
+    e->at_ms = logged->time_ms;
     for (enum door door = DOOR_CONNECT; door <= DOOR_PLAIN; door++)
         if (strcmp(logged->door, explain_door(door)) == 0)
             e->door = door;
@@ -203,7 +204,7 @@ static enum err open_logged(struct explain *e, struct logged *logged, struct ses
 
 int verb_explain(int argc, char **argv)
 {
-    struct explain e = {.first = FIRST_HELLO};
+    struct explain e = {.first = FIRST_HELLO, .at_ms = clock_wall_ns() / 1000000};
     struct logged logged;
     static struct session_then session;
     struct policy_texts texts = {0};

@@ -14,6 +14,7 @@ struct explain {
     const struct policy_sources *sources; /* of the policy that is asked */
     const char *request;                  /* the id of one that the log holds */
     const struct session_then *session;   /* of that request; NULL: none, and nothing was denied as a whole */
+    int64_t at_ms;                        /* when it was asked; whether the policy observes depends on it */
     struct narrowing *narrowing;          /* what it left; NULL: everything */
     enum door door;
     enum method method;

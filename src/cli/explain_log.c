@@ -47,6 +47,7 @@ static void read_record(json_t *record, bool first, struct logged *out)
         record_target(record, out->target, sizeof out->target);
         COPY(out->door, record_text(json_object_get(record, "unmapped"), "door"));
         COPY(out->method, record_text(json_object_get(record, "http_request"), "http_method"));
+        out->time_ms = json_integer_value(json_object_get(record, "time"));
         COPY(out->session, record_text(json_object_get(record, "src_endpoint"), "uid"));
         COPY(out->environment, record_text(json_object_get(record, "metadata"), "tenant_uid"));
     }

@@ -14,6 +14,7 @@ struct logged {
     size_t answer_count;
     bool has_hello, ech;
     enum first_bytes first;
+    int64_t time_ms;                    /* when its attempt was recorded */
     uint64_t index;                     /* of its attempt in the log; logged_find() alone sets it */
     char session[72], environment[136]; /* session: empty if it came by none */
     char policy_id[POLICY_ID_TEXT + 1]; /* empty: no policy was asked */

@@ -2,6 +2,8 @@
 /* The target stage, taken apart: what each layer says of a target by itself. For people; a decision is made in ask.c. */
 #include "inside.h"
 
+#include <stdio.h>
+
 struct layers {
     const struct policy *policy;
     const struct question *question;
@@ -148,6 +150,24 @@ static void say_session(const struct layers *l)
     say(l, "session", refuses ? LAYER_DENIES : LAYER_ALLOWS, refuses ? reason : REASON_NONE, RULE_SESSION, 0);
 }
 
+/* What only observing lets pass. */
+static void say_mode(const struct layers *l)
+{
+    const struct place *place = &l->policy->mode_place;
+    struct policy_layer layer = {.name = "egress.mode", .says = LAYER_ALLOWS};
+    struct decision decision;
+    policy_ask_target(l->policy, l->question, &decision);
+    if (!l->question->observes || decision.observed == REASON_NONE) {
+        silent(l, layer.name);
+        return;
+    }
+    snprintf(layer.rule.id, sizeof layer.rule.id, "%s", layer.name);
+    layer.rule.text = span_text("observe");
+    layer.rule.file = place->file;
+    layer.rule.line = place->line;
+    l->fn(l->arg, &layer);
+}
+
 void policy_layers(const struct policy *policy, const struct question *question, policy_layer_fn *fn, void *arg)
 {
     struct layers l = {.policy = policy, .question = question, .fn = fn, .arg = arg};
@@ -164,4 +184,5 @@ void policy_layers(const struct policy *policy, const struct question *question,
     say_pattern(&l, true);
     say_allows(&l);
     say_session(&l);
+    say_mode(&l);
 }

@@ -99,7 +99,7 @@ def test_lines_and_reasons(config):
 def test_text(config):
     lines = explain(config, "no.wild.test", json_too=False).decode().splitlines()
     at = lines.index("What each layer says by itself:")
-    words = [line.split() for line in lines[at + 1:at + 19]]
+    words = [line.split() for line in lines[at + 1:at + 20]]
     assert ["egress.denied_hosts", "deny", "host_denied", "no.wild.test"] == words[4][:4]
     assert words[0][:2] == ["ceiling", "allow"] and words[-1] == ["hello", "none"]
     assert not any(line.endswith(" ") for line in lines)
@@ -107,3 +107,22 @@ def test_text(config):
 
 def test_a_malformed_target_meets_no_layer(config):
     assert json.loads(explain(config, "a_b..test"))["layers"] == []
+
+
+def test_what_only_observing_lets_pass(tmp_path):
+    """A line of its own, with the line of the file that says until when; nothing for what is allowed, or denied, anyway."""
+    if not PROGRAM:
+        pytest.skip("SALLYPORT does not name the program")
+    path = tmp_path / "e.yaml"
+    path.write_text("name: e\nconfig: {networking: {type: limited, allowed_hosts: [a.test]}}\n"
+                    "egress:\n  mode: observe\n  observe_until: 9999-12-31\n  denied_hosts: [never.test]\n")
+    for host, answer, verdict in (("b.test", "allow", "allow"), ("a.test", "none", "allow"),
+                                  ("never.test", "none", "deny")):
+        done = subprocess.run([PROGRAM, "explain", "--policy", str(path), "--json", host], capture_output=True,
+                              timeout=30, check=False)
+        told = json.loads(done.stdout)
+        mode = next(one for one in told["layers"] if one["layer"] == "egress.mode")
+        assert (mode["answer"], told["verdict"]) == (answer, verdict), host
+        if answer == "allow":
+            assert (mode["rule_text"], mode["file"], mode["line"]) == ("observe", str(path), 5)
+            assert told["observed"] == "host_not_allowed"

@@ -12,17 +12,23 @@ ENTRIES = 66000  # above the 65,536 between two snapshots
 
 
 def long_log(lab):
-    """Written by the program that measures the log, in seconds; its snapshots are taken away."""
-    folder = lab.make_folder("long")
-    os.chmod(folder, 0o777)
+    """Written by the program that measures the log, in seconds (more on a slow machine); its snapshots are taken away."""
     # A copy: another account may not come where the build is.
     bench = shutil.copy2(os.environ["BENCH_AUDIT"], lab.folder / "bench-audit")
-    done = subprocess.run([str(bench), str(folder), "3", "1", "40000"], stdout=subprocess.PIPE, text=True,
-                          timeout=120, check=True, **unprivileged())
-    assert "from the newest snapshot" in done.stdout, done.stdout
+    for seconds in (3, 9, 27):
+        folder = lab.make_folder(f"long-{seconds}")
+        os.chmod(folder, 0o777)
+        done = subprocess.run([str(bench), str(folder), str(seconds), "1", "40000"], stdout=subprocess.PIPE, text=True,
+                              timeout=120, check=True, **unprivileged())
+        assert "from the newest snapshot" in done.stdout, done.stdout
+        if signed(folder) > ENTRIES:
+            break
+        shutil.rmtree(folder)
+    else:
+        raise AssertionError("the machine is too slow for this test")
     for path in (folder / "audit/index").iterdir():
         path.unlink()
-    return folder, int((folder / "audit/checkpoint").read_text().splitlines()[1])
+    return folder, signed(folder)
 
 
 def start(lab, folder, skip, **policy):
@@ -37,7 +43,6 @@ def signed(folder):
 
 def test_the_next_start_reads_little(lab):
     folder, size = long_log(lab)
-    assert size > ENTRIES, "the machine is too slow for this test"
     origin = lab.origin(after_hello(echo))
     hosts = [origin.at("a.test")]
     first = start(lab, folder, size, hosts=hosts)

@@ -74,7 +74,7 @@ def test_two_at_once(lab):
     proxy = Gateway(lab, [lab.policy(name="env-a", hosts=hosts), lab.policy(name="env-b", hosts=hosts)],
                     listeners=[{"listen": "127.0.0.1:0", "environment": name} for name in ("env-a", "env-b")],
                     keys={"workers": 1})
-    lab.dns.zone["slow.test"].delay = {A: 0.5, AAAA: 0.5}
+    lab.dns.zone["slow.test"].delay = {A: 0.7, AAAA: 0.7}
     clients = [proxy.at(0).connect("slow.test", origin.port)]
     lab.dns.wait_asked("slow.test", 2)
     clients.append(proxy.at(1).connect("slow.test", origin.port))

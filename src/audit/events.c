@@ -134,8 +134,8 @@ void events_stopped(struct audit_log *log)
     struct record_event event = {
         .event = EVENT_LOG_STOPPED,
         .message = span_text("the log was closed"),
-        .fact_count = 1,
-        .facts = {number("size_before", log->tree.size)},
+        .fact_count = 2,
+        .facts = {number("size_before", log->tree.size), number("refused", gate_refused(log))},
     };
     add_totals(log, &event);
     batch_add_event(log, &event);

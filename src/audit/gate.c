@@ -22,6 +22,12 @@ static uint64_t take_refused(struct audit_log *log)
     return refused;
 }
 
+uint64_t gate_refused(struct audit_log *log)
+{
+    take_refused(log);
+    return atomic_load_explicit(&log->refused, memory_order_relaxed);
+}
+
 void gate_close(struct audit_log *log, enum trouble trouble, const char *why)
 {
     set_desks(log, true);

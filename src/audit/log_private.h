@@ -206,10 +206,14 @@ MUST_CHECK enum err snapshot_take(struct audit_log *log, uint64_t least);
 
 /* watermark.c: once a second, between batches */
 void watermark_look(struct audit_log *log, uint64_t now);
+/* At the end: how many were refused of each environment that is gated alone. False: the batch is full, and there are more. */
+bool watermark_end(struct audit_log *log);
 
 /* gate.c */
 void gate_close(struct audit_log *log, enum trouble trouble, const char *why);
 void gate_try_open(struct audit_log *log);
+/* Attempts refused so far at the gate, those among them that no entry has told of yet. */
+uint64_t gate_refused(struct audit_log *log);
 void gate_add_stall(struct audit_log *log);
 
 /* remote.c: the copy elsewhere, and whether it is near enough. */

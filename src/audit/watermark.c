@@ -4,7 +4,9 @@
  * that wrote more than their share in the last hour are gated alone, so that the room that is left is the others'.
  */
 #include "log_private.h"
+#include "manifest.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -44,13 +46,29 @@ static void say_mark(struct audit_log *log, unsigned percent, uint64_t free_byte
     batch_add_event(log, &event);
 }
 
+/* Names are kept as they stand in leaves. Those of environments are printable text, so nothing but a quote or a backslash
+ * has been escaped. */
+static struct span plain_name(const struct env *env, uint8_t out[static MANIFEST_NAME_MAX])
+{
+    size_t len = 0;
+    ASSERT(env->len <= MANIFEST_NAME_MAX);
+    for (size_t i = 0; i < env->len; i++) {
+        bool escapes =
+            env->name[i] == '\\' && i + 1 < env->len && (env->name[i + 1] == '"' || env->name[i + 1] == '\\');
+        i += escapes;
+        out[len++] = (uint8_t)env->name[i];
+    }
+    return span_make(out, len);
+}
+
 static void gate_env(struct audit_log *log, const struct env *env, uint64_t share, unsigned percent)
 {
     char why[120];
+    uint8_t name[MANIFEST_NAME_MAX];
     snprintf(why, sizeof why, "the disk is %u %% full and this environment wrote more than its share", percent);
     struct record_event event = {
         .event = EVENT_GATE_CLOSED,
-        .environment = span_make(env->name, env->len),
+        .environment = plain_name(env, name),
         .message = span_text(why),
         .fact_count = 3,
         .facts = {number("hour_bytes", envs_hour(env)), number("share_bytes", share), number("percent", percent)},
@@ -59,12 +77,13 @@ static void gate_env(struct audit_log *log, const struct env *env, uint64_t shar
     batch_add_event(log, &event);
 }
 
-static void open_env(struct audit_log *log, const struct env *env)
+static void open_env(struct audit_log *log, const struct env *env, const char *why)
 {
+    uint8_t name[MANIFEST_NAME_MAX];
     struct record_event event = {
         .event = EVENT_GATE_OPENED,
-        .environment = span_make(env->name, env->len),
-        .message = span_text("this environment may write again"),
+        .environment = plain_name(env, name),
+        .message = span_text(why),
         .fact_count = 1,
         .facts = {number("refused", atomic_exchange(&env->gate->refused, 0))},
     };
@@ -86,8 +105,9 @@ static uint64_t share_of_each(const struct envs *envs)
 
 static bool find_gate(struct audit_log *log, struct env *env)
 {
+    uint8_t name[MANIFEST_NAME_MAX];
     if (env->gate == NULL && log->env_gate != NULL)
-        env->gate = log->env_gate(log->env_gate_arg, span_make(env->name, env->len));
+        env->gate = log->env_gate(log->env_gate_arg, plain_name(env, name));
     return env->gate != NULL;
 }
 
@@ -105,7 +125,7 @@ static void judge_envs(struct audit_log *log, unsigned percent, uint64_t disk_by
         if (!batch_has_room(log))
             return; /* the next second goes on */
         if (shut && quiet)
-            open_env(log, env);
+            open_env(log, env, "this environment may write again");
         else if (!shut && loud && find_gate(log, env))
             gate_env(log, env, share, percent);
     }
@@ -129,4 +149,18 @@ void watermark_look(struct audit_log *log, uint64_t now)
     }
     if (was || mark > 0)
         judge_envs(log, percent, all * fs.f_frsize);
+}
+
+bool watermark_end(struct audit_log *log)
+{
+    size_t bucket = 0;
+    struct envs *envs = &log->ledger.envs;
+    for (struct env *env = envs_next(envs, &bucket, NULL); env != NULL; env = envs_next(envs, &bucket, env)) {
+        if (env->gate == NULL || !atomic_load_explicit(&env->gate->closed, memory_order_relaxed))
+            continue;
+        if (!batch_has_room(log))
+            return false;
+        open_env(log, env, "the log is closed");
+    }
+    return true;
 }

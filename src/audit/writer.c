@@ -294,7 +294,9 @@ static enum err snapshot_last(struct audit_log *log)
 enum err writer_drain(struct audit_log *log)
 {
     char why[160];
-    if (log->segment.fd < 0) {
+    /* A disk that has room again opens the gate: that entry says how many were refused. The signer and the copy elsewhere
+     * are not waited for once more; the last entry has the number in any case. */
+    if (log->trouble != TROUBLE_NONE && log->trouble != TROUBLE_SIGNER && log->trouble != TROUBLE_REMOTE) {
         log->retry_ns = 0;
         gate_try_open(log);
     }
@@ -303,7 +305,7 @@ enum err writer_drain(struct audit_log *log)
             return ERR_IO;
         if (batch_commit(log, why, sizeof why) != ERR_NONE)
             return ERR_IO;
-    } while (fill(log));
+    } while (fill(log) || !watermark_end(log) || log->batch.count > 0);
     if (snapshot_last(log) != ERR_NONE || manifest_write(log) != ERR_NONE)
         return ERR_IO;
     events_pending(log);

@@ -144,30 +144,42 @@ static void a_short_write(void **state)
     finish(&f, 1);
 }
 
+static void start_small(struct fixture *f)
+{
+    fixture_make(f);
+    f->segment_bytes = 16384;
+    assert_int_equal(fixture_open(f), AUDIT_START_OK);
+    audit_log_use_io(f->log, &fake);
+    assert_int_equal(audit_log_start(f->log), ERR_NONE);
+    fixture_feed(f, 1, 1);
+}
+
+/* Until the next segment would be needed. Gives the flows that it took. */
+static unsigned fill_up(struct fixture *f)
+{
+    uint64_t flow = 100;
+    unsigned open = 0;
+    while (desk_credit_take(f->desk, DESK_PAIR_BYTES)) {
+        struct target target = sample_target("files.test");
+        struct record_flow record = sample_flow(RECORD_ATTEMPT, flow, "env-a", &target);
+        fixture_wait(f, desk_seal_flow(f->desk, &record, RECORD_URGENT));
+        assert_in_range(++open, 1, 100);
+        /* The outcome has its credit: it is written although the gate may be closed by now. */
+        record = sample_flow(RECORD_OUTCOME, flow++, "env-a", &target);
+        fixture_wait(f, desk_seal_flow(f->desk, &record, RECORD_LAZY));
+    }
+    wait_gate(f, true);
+    assert_true(open > 1);
+    return open;
+}
+
 static void a_full_disk(void **state)
 {
     (void)state;
     struct fixture f;
-    fixture_make(&f);
-    f.segment_bytes = 16384;
-    assert_int_equal(fixture_open(&f), AUDIT_START_OK);
-    audit_log_use_io(f.log, &fake);
-    assert_int_equal(audit_log_start(f.log), ERR_NONE);
-    fixture_feed(&f, 1, 1);
+    start_small(&f);
     atomic_store(&no_space, 1);
-    uint64_t flow = 100;
-    unsigned open = 0;
-    while (desk_credit_take(f.desk, DESK_PAIR_BYTES)) {
-        struct target target = sample_target("files.test");
-        struct record_flow record = sample_flow(RECORD_ATTEMPT, flow, "env-a", &target);
-        fixture_wait(&f, desk_seal_flow(f.desk, &record, RECORD_URGENT));
-        assert_in_range(++open, 1, 100);
-        /* The outcome has its credit: it is written although the gate may be closed by now. */
-        record = sample_flow(RECORD_OUTCOME, flow++, "env-a", &target);
-        fixture_wait(&f, desk_seal_flow(f.desk, &record, RECORD_LAZY));
-    }
-    wait_gate(&f, true);
-    assert_true(open > 1);
+    unsigned open = fill_up(&f);
     struct audit_log_status status;
     audit_log_status(f.log, &status);
     assert_true(status.gate_closed);
@@ -184,6 +196,32 @@ static void a_full_disk(void **state)
     assert_proven(&f);
     assert_int_equal(report.attempts, 2 + open + 4);
     fixture_remove(&f);
+}
+
+/* Whoever stops the program while the gate is shut, or when the disk had room again a moment ago: the number of those that
+ * were refused is not lost. */
+static void the_end_of_a_full_disk(void **state)
+{
+    (void)state;
+    for (int room = 0; room < 2; room++) {
+        struct fixture f;
+        start_small(&f);
+        atomic_store(&no_space, 1);
+        unsigned open = fill_up(&f);
+        for (unsigned i = 0; i < 7; i++)
+            desk_count_refused(f.desk);
+        atomic_store(&no_space, room == 0);
+        fixture_stop(&f);
+        atomic_store(&no_space, 0);
+        fixture_shell(&f, "test $(cat segments/* | grep -ac 'gate_opened') -eq 0 || "
+                          "grep -aq 'gate_opened.*\"refused\":7,' segments/*");
+        if (room)
+            fixture_shell(&f, "grep -aq gate_opened segments/*");
+        fixture_shell(&f, "grep -aq 'log_stopped.*\"refused\":7' segments/*");
+        assert_proven(&f);
+        assert_int_equal(report.attempts, 2 + open);
+        fixture_remove(&f);
+    }
 }
 
 static void a_removed_segment_is_put_back(void **state)
@@ -268,6 +306,7 @@ int main(void)
         cmocka_unit_test(a_failed_write),
         cmocka_unit_test(a_short_write),
         cmocka_unit_test(a_full_disk),
+        cmocka_unit_test(the_end_of_a_full_disk),
         cmocka_unit_test(a_removed_segment_is_put_back),
         cmocka_unit_test(a_replaced_segment_is_put_back),
         cmocka_unit_test(a_commit_that_hangs),

@@ -52,7 +52,9 @@ static uint64_t default_uid(void)
     return 65534;
 }
 
-/* A SYN that is sent again is the same connection: its four numbers are remembered for as long as the kernel tries. */
+/* A SYN that is sent again is the same connection: its four numbers are remembered for as long as the kernel tries, and
+ * its sequence number, since a port may be used again for another one sooner than that. In sets of their own: nft 1.0.6
+ * fails on a concatenation with the sequence number when it lists it. Packets of no account known are nobody's SYN. */
 static void print_rules(const struct nft_args *a)
 {
     unsigned uid = (unsigned)a->uid, port = (unsigned)a->dns_port;
@@ -64,16 +66,20 @@ static void print_rules(const struct nft_args *a)
            "timeout 3m; size 1048576; }\n"
            "    set seen6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; flags dynamic, timeout; "
            "timeout 3m; size 1048576; }\n"
+           "    set sequences { typeof tcp sequence; flags dynamic, timeout; timeout 3m; size 1048576; }\n"
            "    chain output {\n"
            "        type filter hook output priority 0; policy accept;\n"
-           "        meta skuid != %u return\n"
+           "        meta skuid %u jump counted\n"
+           "    }\n"
+           "    chain counted {\n"
            "        udp dport %u counter name dns_queries return\n"
            "        tcp flags & (fin | syn | rst | ack) != syn return\n"
            "        tcp dport %u counter name dns_over_tcp return\n"
-           "        ip saddr . tcp sport . ip daddr . tcp dport @seen4 return\n"
-           "        ip6 saddr . tcp sport . ip6 daddr . tcp dport @seen6 return\n"
-           "        meta nfproto ipv4 add @seen4 { ip saddr . tcp sport . ip daddr . tcp dport }\n"
-           "        meta nfproto ipv6 add @seen6 { ip6 saddr . tcp sport . ip6 daddr . tcp dport }\n"
+           "        ip saddr . tcp sport . ip daddr . tcp dport @seen4 tcp sequence @sequences return\n"
+           "        ip6 saddr . tcp sport . ip6 daddr . tcp dport @seen6 tcp sequence @sequences return\n"
+           "        update @sequences { tcp sequence }\n"
+           "        meta nfproto ipv4 update @seen4 { ip saddr . tcp sport . ip daddr . tcp dport }\n"
+           "        meta nfproto ipv6 update @seen6 { ip6 saddr . tcp sport . ip6 daddr . tcp dport }\n"
            "        counter name connects\n"
            "    }\n"
            "}\n",

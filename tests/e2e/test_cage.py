@@ -10,9 +10,8 @@ import pytest
 
 from lab import Client, wait_for
 from lab.origin import after_hello, echo
-from lab.proxy import unprivileged
+from lab.proxy import INSTRUMENTED, unprivileged
 
-INSTRUMENTED = any(word in os.environ.get("SALLYPORT", "") for word in ("san", "coverage"))
 confined = pytest.mark.skipif(INSTRUMENTED, reason="an instrumented build does not confine its calls and directories")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to look into a process that cannot be dumped")
 

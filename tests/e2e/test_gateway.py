@@ -11,7 +11,7 @@ import pytest
 from lab import StartFailed, wait_for
 from lab.gateway import Gateway
 from lab.origin import after_hello, echo
-from lab.proxy import unprivileged
+from lab.proxy import INSTRUMENTED, unprivileged
 from lab.wait import never
 
 
@@ -360,7 +360,7 @@ def test_a_thousand_environments(lab):
     for tunnel in tunnels.values():
         tunnel.send(b"2").expect(data=b"2")
     print(f"a reload of one in a thousand: {took:.3f} s")
-    assert took < 2, f"the reload took {took:.2f} s"
+    assert took < (20 if INSTRUMENTED else 2), f"the reload took {took:.2f} s"
     outcomes = wait_for(gateway.audit.outcomes, 6, "the revocation")
     assert [(r["metadata"]["tenant_uid"], r["status_code"]) for r in outcomes] == [("env-400", "revoked")]
     loads = [r for r in gateway.audit.events("policy_loaded") if unmapped(r)["generation"] == 2]

@@ -18,11 +18,11 @@ from lab.dns import SERVFAIL, Answer
 from lab.gateway import Gateway
 from lab.hello import Hello
 from lab.origin import Origin, after_hello, echo
+from lab.proxy import INSTRUMENTED
 
 from test_storm import post_reload, resident
 
 SECONDS = float(os.environ.get("SALLYPORT_SOAK_SECONDS", "25"))
-INSTRUMENTED = any(word in os.environ.get("SALLYPORT", "") for word in ("san", "coverage"))
 EAGER = {"attempts_per_second": 100000, "attempts_burst": 1000000, "distinct_names_per_minute": 8192}
 ALLOWED, REFUSED = {200, 502, 503, 504}, {400, 403, 405, 408, 421, 429, 431, 502, 503}
 

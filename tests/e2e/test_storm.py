@@ -14,11 +14,11 @@ from lab.client import Client
 from lab.gateway import Gateway
 from lab.hello import Hello
 from lab.origin import after_hello, echo
+from lab.proxy import INSTRUMENTED
 
 from test_unix import Manager
 
 LONG = bool(os.environ.get("SALLYPORT_LONG"))
-INSTRUMENTED = any(word in os.environ.get("SALLYPORT", "") for word in ("san", "coverage"))
 RELOADS = 1000 if LONG else 40 if INSTRUMENTED else 100
 EAGER = {"attempts_per_second": 100000, "attempts_burst": 1000000, "distinct_names_per_minute": 8192}
 

@@ -22,6 +22,8 @@ from .wait import wait_for
 NOBODY = 65534
 START_SECONDS = 20.0
 SOURCES = itertools.count()
+# Of a sanitizer or for coverage: slower, larger, and not confined.
+INSTRUMENTED = any(word in os.environ.get("SALLYPORT", "") for word in ("san", "coverage"))
 # The program must not outlive a test run that was itself killed.
 LEASH = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 

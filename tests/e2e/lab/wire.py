@@ -8,6 +8,8 @@ import threading
 from .dns import read_question
 
 SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33
+SOL_PACKET, PACKET_STATISTICS = 263, 6
 COMMIT_BYTES = 96
 
 
@@ -16,7 +18,7 @@ class Wire:
 
     def __init__(self, dns_port):
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 24)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 26)
         self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.sock.bind(("lo", 0))
         self.dns_port = dns_port
@@ -51,9 +53,11 @@ class Wire:
             self.queries.append((now, read_question(ip[8:])[0].lower()))
 
     def close(self):
-        """Everything that has left by now has been read."""
+        """Everything that has left by now has been read, and nothing was lost on the way."""
         self.stop.set()
         self.thread.join()
+        _, lost = struct.unpack("II", self.sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        assert lost == 0, f"the capture has lost {lost} packets"
         self.sock.close()
 
 

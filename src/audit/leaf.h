@@ -14,6 +14,7 @@
 #include "base/json.h"
 
 #define LEAF_UUID_TEXT 36
+#define LEAF_BOOT_AT   8                     /* of the UUID in it: a piece of an entry, that no NUL ends */
 #define LEAF_BOOT_TEXT (LEAF_UUID_TEXT + 20) /* "boot":"UUID","mono_ns": */
 
 struct leaf_context {

@@ -141,9 +141,10 @@ static enum audit_start take_lock(struct audit_log *log, const char *dir, char *
         text[strcspn(text, "\n")] = '\0';
         return start_refused(AUDIT_START_LOCKED, message, cap, "%s is held by another process (%s)", dir, text);
     }
-    int len = snprintf(text, sizeof text, "pid=%ld boot=%s start_ms=%lld signer=%s,%s\n", (long)getpid(),
-                       log->leaf.boot, (long long)(clock_wall_ns() / NS_PER_MS), about.own_uid ? "own-uid" : "same-uid",
-                       about.sealed ? "sealed" : "unsealed");
+    int len =
+        snprintf(text, sizeof text, "pid=%ld boot=%.*s start_ms=%lld signer=%s,%s\n", (long)getpid(), LEAF_UUID_TEXT,
+                 (const char *)log->leaf.boot + LEAF_BOOT_AT, (long long)(clock_wall_ns() / NS_PER_MS),
+                 about.own_uid ? "own-uid" : "same-uid", about.sealed ? "sealed" : "unsealed");
     if (ftruncate(log->lock_fd, 0) != 0 || pwrite(log->lock_fd, text, (size_t)len, 0) != len)
         return start_refused(AUDIT_START_FAILED, message, cap, "%s/lock: %s", dir, strerror(errno));
     return AUDIT_START_OK;

@@ -55,6 +55,9 @@ static void a_log_is_proven(void **state)
     assert_int_equal(status.entries, 1 + 42);
     assert_false(status.gate_closed);
     assert_verified(&f, VERIFY_PROVEN); /* beside the running writer */
+    fixture_shell(&f,
+                  "test $(wc -l < lock) = 1 && grep -Eq '^pid=[0-9]+ boot=[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} "
+                  "start_ms=[0-9]+ signer=(own|same)-uid,(un)?sealed$' lock");
     fixture_stop(&f);
     assert_verified(&f, VERIFY_PROVEN);
     assert_int_equal(report.entries, 45);

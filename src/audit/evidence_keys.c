@@ -34,7 +34,8 @@ static enum err find_overlaps(struct evidence *e, struct span rest)
         rest = span_from(rest, len < rest.len ? len + 1 : len);
         if (c.head.size <= row->index || c.head.size > e->head.size)
             continue;
-        if (!note_checkpoint_check(&c, &row->before) || !note_checkpoint_check(&c, &row->after))
+        if (len > sizeof e->overlaps[found].text || !note_checkpoint_check(&c, &row->before) ||
+            !note_checkpoint_check(&c, &row->after))
             return ERR_CORRUPT;
         struct evidence_overlap *overlap = &e->overlaps[found++];
         overlap->head = c.head;

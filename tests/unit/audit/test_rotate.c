@@ -2,6 +2,7 @@
 /* A log that is handed over to another key: followed from the old key and from the new one, and from no other. */
 #include "fixture.h"
 
+#include "audit/evidence.h"
 #include "audit/verify.h"
 
 #include <setjmp.h>
@@ -111,6 +112,24 @@ static void the_second_signature_is_asked_for(void **state)
     fixture_remove(&f);
 }
 
+/* One with more lines than any of a log's is no reason to write behind the end of a buffer. */
+static void a_long_checkpoint_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct evidence *e = NULL;
+    char why[128];
+    make_rotated(&f);
+    assert_int_equal(evidence_open(f.dir, first_key, &e, why, sizeof why), ERR_NONE);
+    evidence_close(e);
+    fixture_shell(&f, "awk '/^$/{n=0} {print} /^\342\200\224 /{n++; if (n==2) for (i=0; i<199; i++) "
+                      "print \"\342\200\224 x 1111222233334444\"}' checkpoints.log > x && mv x checkpoints.log && "
+                      "test $(wc -c < checkpoints.log) -gt 4000");
+    assert_verdict(&f, first_key, VERIFY_PROVEN); /* lines of others are passed over */
+    assert_int_equal(evidence_open(f.dir, first_key, &e, why, sizeof why), ERR_CORRUPT);
+    fixture_remove(&f);
+}
+
 static void a_start_ends_what_was_begun(void **state)
 {
     (void)state;
@@ -175,6 +194,7 @@ int main(void)
         cmocka_unit_test(both_keys_lead_to_the_whole_log),      cmocka_unit_test(a_forged_hand_over_is_found),
         cmocka_unit_test(the_second_signature_is_asked_for),    cmocka_unit_test(a_start_ends_what_was_begun),
         cmocka_unit_test(a_signer_with_the_old_key_is_refused), cmocka_unit_test(a_key_that_was_given),
+        cmocka_unit_test(a_long_checkpoint_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

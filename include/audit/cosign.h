@@ -37,7 +37,7 @@ const struct cosign_witness *cosign_witness(const struct cosign_policy *policy, 
 bool cosign_quorum(const struct cosign_policy *policy, const bool have[static COSIGN_WITNESSES_MAX]);
 
 /*
- * The newest checkpoint of the log in `dir` as the body of an add-checkpoint request to a witness that has seen `old`
+ * The newest checkpoint of the log in `dir`, or the newest that is withheld, as the body of an add-checkpoint request to a witness that has seen `old`
  * entries, with the consistency proof; the checkpoint itself lies at *out_note of it. ERR_DENIED: the log is smaller
  * than `old`; ERR_CORRUPT: its hashes do not give the signed root; ERR_NOT_FOUND: no log, or nothing signed.
  */

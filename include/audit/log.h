@@ -3,11 +3,12 @@
  * audit log: the directory, its writer thread, and the gate. See docs/audit-format.md for every file.
  *
  * Order, never changed: append → fdatasync → release whoever waits → sign → checkpoints.log → fdatasync → rename
- * `checkpoint`. A failed write or fdatasync closes the gate; nothing is released that is not durable.
+ * `checkpoint`. Where witnesses must sign first, the head waits for them in `withheld`, and nobody else does. A failed write or fdatasync closes the gate; nothing is released that is not durable.
  */
 #ifndef AUDIT_LOG_H
 #define AUDIT_LOG_H
 
+#include "audit/cosign.h"
 #include "audit/desk.h"
 #include "audit/signer.h"
 
@@ -36,6 +37,9 @@ struct audit_log_options {
     void *env_gate_arg;
     /* How far a copy elsewhere (audit/ship.h) may be behind; then the gate closes. 0: there need be none */
     uint64_t ship_max_lag_ms;
+    /* A head is given out, in `checkpoint` and checkpoints.log, only when the quorum of these has signed it, or a larger
+     * one; until then it is withheld. NULL: at once; borrowed. */
+    const struct cosign_policy *witnesses;
     /* The signer's process has ended: the gate is closed and stays so. Writer thread, once; NULL: none. */
     void (*on_signer_lost)(void *arg);
     void *on_signer_lost_arg;
@@ -94,6 +98,8 @@ MUST_CHECK enum err audit_log_rotate_key(struct audit_log *log, const char *who,
 struct audit_log_status {
     uint64_t entries; /* durable */
     uint64_t signed_size;
+    uint64_t published_size;   /* the head that is given out: smaller while one is withheld */
+    int64_t withheld_since_ms; /* 0: none is */
     uint64_t commits;
     uint64_t refused;      /* attempts refused at the gate since start */
     unsigned disk_percent; /* how full the log's disk is; 0: not looked at yet */

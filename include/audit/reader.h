@@ -24,9 +24,12 @@ uint64_t audit_reader_durable(struct audit_reader *reader);
 /* What can be seen of a log from outside, without proving any of it. */
 struct audit_peek {
     char origin[201];
-    char vkey[320];       /* of the directory itself; empty: none */
-    uint64_t entries;     /* durable */
-    uint64_t signed_size; /* of the last checkpoint */
+    char vkey[320];          /* of the directory itself; empty: none */
+    uint64_t entries;        /* durable */
+    uint64_t signed_size;    /* of the last head, withheld or not */
+    uint64_t published_size; /* of the last checkpoint that is given out */
+    uint64_t withheld;       /* heads that wait for witnesses */
+    int64_t withheld_since_ms;
     uint64_t segments, segment_bytes;
     uint64_t quarantined; /* files kept from recoveries */
     bool held;            /* a process has the log open */

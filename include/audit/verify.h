@@ -46,7 +46,10 @@ struct verify_environment {
 struct verify_report {
     enum verify_result result;
     uint64_t entries, signed_size, attempts, outcomes, open_flows;
-    uint64_t begun;           /* the first entry that was read */
+    uint64_t begun;          /* the first entry that was read */
+    uint64_t published_size; /* the largest head that was given out */
+    size_t withheld;         /* signed heads behind it that wait for witnesses */
+    int64_t withheld_since_ms;
     uint64_t dials, dns_sent; /* of all outcomes, with a counter */
     struct verify_environment environment;
     uint64_t first_bad; /* index, with VERIFY_TAMPERED and has_first_bad */

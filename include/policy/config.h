@@ -36,6 +36,8 @@ struct config_server {
 struct config_audit {
     uint64_t unsigned_ms, traffic_ms, traffic_bytes;
     uint64_t ship_max_lag_ms; /* 0: no gate on it */
+    bool publish;             /* heads wait for the witnesses of this file */
+    const char *witness_file; /* NULL: none */
 };
 #define CONFIG_AUDIT_UNSIGNED_MS   10000
 #define CONFIG_AUDIT_TRAFFIC_MS    300000

@@ -8,8 +8,15 @@
 #include <unistd.h>
 
 /* A line that was written in part would spoil the file for every later one. */
-static enum err append_log(struct audit_log *log, struct span text)
+static enum err append_log(struct audit_log *log, struct span note)
 {
+    char room[NOTE_TEXT_MAX + 1];
+    struct outbuf o = outbuf_make(room, sizeof room);
+    outbuf_span(&o, note);
+    outbuf_char(&o, '\n');
+    if (o.overflow)
+        return ERR_TOO_BIG;
+    struct span text = outbuf_written(&o);
     enum err err = io_write_all(log->checkpoints_fd, text);
     if (err == ERR_NONE && log->io->datasync(log->checkpoints_fd) != 0)
         err = ERR_IO;
@@ -20,6 +27,22 @@ static enum err append_log(struct audit_log *log, struct span text)
     int error = errno;
     if (ftruncate(log->checkpoints_fd, (off_t)log->checkpoints_bytes) != 0)
         errno = error;
+    return err;
+}
+
+enum err checkpoint_append(struct audit_log *log, const struct tree_head *head, struct span note)
+{
+    enum err err = append_log(log, note);
+    if (err == ERR_NONE)
+        log->published = *head;
+    return err;
+}
+
+enum err checkpoint_show(struct audit_log *log, struct span note)
+{
+    enum err err = io_replace_file(log->dir, "checkpoint", note, 0644);
+    if (err == ERR_NONE)
+        atomic_store_explicit(&log->published_size, log->published.size, memory_order_release);
     return err;
 }
 
@@ -77,10 +100,17 @@ enum err checkpoint_write(struct audit_log *log)
     if (both)
         note_sign_line(&log->next_key, second, &o);
     struct span note = outbuf_written(&o);
-    outbuf_char(&o, '\n');
-    err = append_log(log, outbuf_written(&o));
-    if (err == ERR_NONE)
-        err = io_replace_file(log->dir, "checkpoint", note, 0644);
+    if (o.overflow)
+        return ERR_TOO_BIG;
+    if (log->witnesses != NULL) {
+        err = withhold(log, &head, note);
+    } else {
+        err = withhold_release(log);
+        if (err == ERR_NONE)
+            err = checkpoint_append(log, &head, note);
+        if (err == ERR_NONE)
+            err = checkpoint_show(log, note);
+    }
     if (err != ERR_NONE)
         return err;
     log->signed_head = head;

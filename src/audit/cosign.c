@@ -5,6 +5,7 @@
 #include "hashes.h"
 #include "io.h"
 #include "note.h"
+#include "withheld.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -50,13 +51,31 @@ static enum err read_head(int dir, char *text, size_t cap, struct span *out_note
     return ERR_NONE;
 }
 
+/* One that waits for witnesses is the newest. It is looked for first: what is given out meanwhile is `checkpoint` then. */
+static enum err read_newest(int dir, char *text, size_t cap, struct span *out_note, struct tree_head *out)
+{
+    struct withheld withheld;
+    enum err err = withheld_read(dir, &withheld);
+    if (err != ERR_NONE)
+        return err;
+    err = read_head(dir, text, cap, out_note, out);
+    const struct withheld_head *newest = withheld_newest(&withheld);
+    if (newest == NULL || (err == ERR_NONE && newest->head.size <= out->size))
+        return err;
+    if (err != ERR_NONE && err != ERR_NOT_FOUND)
+        return err;
+    memcpy(text, newest->text, newest->len);
+    *out_note = span_make(text, newest->len);
+    *out = newest->head;
+    return ERR_NONE;
+}
+
 /* From the hash arrays; where they are short or wrong, from the entries. */
 static enum err prove(const char *path, int dir, const struct tree_head *head, uint64_t old, struct outbuf *out)
 {
     struct hashes *hashes = NULL;
     struct digest *digest = NULL;
     struct evidence *evidence = NULL;
-    char why[128];
     struct outbuf before = *out;
     int fd = openat(dir, "hashes", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     enum err err = fd < 0 ? ERR_CORRUPT : digest_new(&digest);
@@ -73,7 +92,7 @@ static enum err prove(const char *path, int dir, const struct tree_head *head, u
     if (err == ERR_NONE)
         return ERR_NONE;
     *out = before;
-    err = evidence_open(path, NULL, &evidence, why, sizeof why);
+    err = evidence_rehash(path, head, &evidence);
     if (err == ERR_NONE) {
         struct tree_source source = evidence_source(evidence);
         err = put_proof(&source, head, old, out);
@@ -88,7 +107,7 @@ enum err cosign_request(const char *dir, uint64_t old, struct outbuf *out, size_
     struct span note = {0};
     struct tree_head head = {0};
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum err err = fd < 0 ? ERR_NOT_FOUND : read_head(fd, text, sizeof text, &note, &head);
+    enum err err = fd < 0 ? ERR_NOT_FOUND : read_newest(fd, text, sizeof text, &note, &head);
     if (err == ERR_NONE && old > head.size)
         err = ERR_DENIED;
     if (err == ERR_NONE) {

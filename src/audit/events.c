@@ -153,6 +153,7 @@ void events_heartbeat(struct audit_log *log)
                   number("refused", atomic_load_explicit(&log->refused, memory_order_relaxed))},
     };
     remote_facts(log, &event);
+    withhold_facts(log, &event);
     add_totals(log, &event);
     batch_add_event(log, &event);
     log->last_heartbeat_ns = clock_mono_ns();

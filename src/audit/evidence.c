@@ -75,7 +75,7 @@ static enum err read_head(struct evidence *e, const char *vkey, char *message, s
         err = note_checkpoint_parse(span_make(e->text, e->text_len), &c, &covered);
     if (err == ERR_NONE && covered == e->text_len)
         e->head = c.head;
-    enum err keys = key == ERR_NONE && err == ERR_NONE ? evidence_keys_read(e, dir) : ERR_NONE;
+    enum err keys = key == ERR_NONE && err == ERR_NONE ? evidence_keys_read(e, dir, vkey == NULL) : ERR_NONE;
     close(dir);
     if (key != ERR_NONE)
         return refuse(key, message, cap, "the verifier key cannot be read");
@@ -136,6 +136,23 @@ enum err evidence_open(const char *dir, const char *vkey, struct evidence **out,
                    err == ERR_CORRUPT ? "the entries are not those that were signed; audit verify says where"
                                       : "the entries cannot be read");
     }
+    if (err == ERR_NONE)
+        *out = e;
+    else
+        evidence_close(e);
+    return err;
+}
+
+enum err evidence_rehash(const char *dir, const struct tree_head *head, struct evidence **out)
+{
+    struct evidence *e = calloc(1, sizeof *e);
+    if (e == NULL || digest_new(&e->digest) != ERR_NONE) {
+        free(e);
+        return ERR_NO_MEMORY;
+    }
+    e->dir = dir;
+    e->head = *head;
+    enum err err = hash_entries(e);
     if (err == ERR_NONE)
         *out = e;
     else

@@ -75,7 +75,7 @@ static bool is_of_this_log(const struct evidence *e, const struct note_key *trus
     return known;
 }
 
-enum err evidence_keys_read(struct evidence *e, int dir)
+enum err evidence_keys_read(struct evidence *e, int dir, bool own)
 {
     int keys = openat(dir, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (keys < 0)
@@ -84,8 +84,11 @@ enum err evidence_keys_read(struct evidence *e, int dir)
     close(keys);
     /* One that is behind the newest checkpoint has not been signed yet. */
     struct rotations *r = &e->rotations;
+    size_t all = r->count;
     while (err == ERR_NONE && r->count > 0 && r->rows[r->count - 1].index >= e->head.size)
         r->count--;
+    if (err == ERR_NONE && own && r->count < all)
+        e->key = r->rows[r->count].before;
     if (err != ERR_NONE || r->count == 0)
         return err;
     if (!is_of_this_log(e, &e->key))

@@ -34,6 +34,8 @@ struct evidence {
 };
 
 struct tree_source evidence_source(struct evidence *e);
+/* The entries of a head alone: nothing but its root is looked at. ERR_CORRUPT: they do not give it. */
+MUST_CHECK enum err evidence_rehash(const char *dir, const struct tree_head *head, struct evidence **out);
 
 /* A tlog-proof of one entry against a checkpoint of this log. */
 MUST_CHECK enum err evidence_prove_in(struct evidence *e, uint64_t index, const struct tree_head *head,
@@ -41,7 +43,8 @@ MUST_CHECK enum err evidence_prove_in(struct evidence *e, uint64_t index, const 
 
 /* evidence_keys.c */
 /* From the key that was given to the one that signed the head. ERR_DENIED: it is none of this log. */
-MUST_CHECK enum err evidence_keys_read(struct evidence *e, int dir);
+/* `own`: the key is that of the directory, which may be ahead of the head that is given out. */
+MUST_CHECK enum err evidence_keys_read(struct evidence *e, int dir, bool own);
 /* Once the entries are hashed: they say the same. */
 MUST_CHECK enum err evidence_keys_check(struct evidence *e);
 /* Below rotations/: each hand-over with its proof. */

@@ -31,6 +31,7 @@ static struct audit_log *log_new(const struct audit_log_options *options)
     log->env_gate_arg = options->env_gate_arg;
     log->unsigned_max_ns = options->unsigned_max_ms != 0 ? options->unsigned_max_ms * NS_PER_MS : UNSIGNED_MAX_NS;
     log->ship_max_lag_ms = options->ship_max_lag_ms;
+    log->witnesses = options->witnesses;
     log->opened_wall_ms = clock_wall_ns() / (int64_t)NS_PER_MS;
     log->io = &audit_io_real;
     log->desk_ring_bytes = options->desk_ring_bytes;
@@ -90,6 +91,8 @@ enum audit_start audit_log_open(const struct audit_log_options *options, struct 
     }
     atomic_store(&log->entries, log->tree.size);
     atomic_store(&log->signed_size, log->signed_head.size);
+    atomic_store(&log->published_size, log->published.size);
+    withhold_say(log);
     *out = log;
     return AUDIT_START_OK;
 }
@@ -162,6 +165,8 @@ void audit_log_status(const struct audit_log *log, struct audit_log_status *out)
     memset(out, 0, sizeof *out);
     out->entries = atomic_load_explicit(&log->entries, memory_order_acquire);
     out->signed_size = atomic_load_explicit(&log->signed_size, memory_order_acquire);
+    out->published_size = atomic_load_explicit(&log->published_size, memory_order_acquire);
+    out->withheld_since_ms = atomic_load_explicit(&log->withheld_since_ms, memory_order_relaxed);
     out->commits = atomic_load_explicit(&log->commits, memory_order_relaxed);
     out->refused = atomic_load_explicit(&log->refused, memory_order_relaxed);
     out->disk_percent = atomic_load_explicit(&log->disk_percent, memory_order_relaxed);

@@ -6,6 +6,7 @@
 #ifndef AUDIT_LOG_PRIVATE_H
 #define AUDIT_LOG_PRIVATE_H
 
+#include "audit/cosign.h"
 #include "audit/log.h"
 #include "hashes.h"
 #include "io.h"
@@ -14,9 +15,11 @@
 #include "note.h"
 #include "segments.h"
 #include "snapshot.h"
+#include "withheld.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #define DESKS_MAX       256
 #define BATCH_BYTES     (1u << 20)
@@ -119,6 +122,11 @@ struct audit_log {
     struct segment_file segment;
     struct batch_out batch;
     struct tree_head signed_head;
+    struct tree_head published;            /* the last of checkpoints.log */
+    const struct cosign_policy *witnesses; /* whose quorum must have signed what is given out; NULL: nobody's */
+    struct withheld withheld;
+    uint64_t withheld_looked_ns;
+    struct stat cosigned_seen;
 
     char torn_file[80]; /* what recovery cut; empty: nothing */
     uint64_t torn_bytes, rebuilt_hashes;
@@ -152,7 +160,8 @@ struct audit_log {
     uint64_t last_checkpoint_ns, unsigned_since_ns, last_heartbeat_ns;
     int64_t wall_minus_mono_ns;
 
-    _Atomic uint64_t entries, signed_size, commits, refused;
+    _Atomic uint64_t entries, signed_size, published_size, commits, refused;
+    _Atomic int64_t withheld_since_ms; /* 0: nothing is withheld */
     _Atomic unsigned disk_percent;
     pthread_mutex_t status_lock;
     char gate_why[160];
@@ -190,6 +199,22 @@ enum trouble batch_trouble(const struct audit_log *log);
 
 /* checkpoint.c */
 MUST_CHECK enum err checkpoint_write(struct audit_log *log);
+/* The two halves of giving a head out: it is in checkpoints.log, then it is `checkpoint`. */
+MUST_CHECK enum err checkpoint_append(struct audit_log *log, const struct tree_head *head, struct span note);
+MUST_CHECK enum err checkpoint_show(struct audit_log *log, struct span note);
+
+/* withhold.c: heads that wait for witnesses. */
+MUST_CHECK enum err withhold(struct audit_log *log, const struct tree_head *head, struct span note);
+/* All of them are given out: nobody is waited for any more. */
+MUST_CHECK enum err withhold_release(struct audit_log *log);
+/* With nothing in hand: what witnesses have signed meanwhile is given out. */
+void withhold_look(struct audit_log *log, uint64_t now);
+void withhold_say(struct audit_log *log);
+/* With the key of now, or the one that keys/rotations has for its size. */
+bool withhold_signed(const struct audit_log *log, const struct checkpoint *c);
+/* What is withheld at a start, behind what was published; *newest, of checkpoints.log, becomes the newest of both. */
+enum audit_start withhold_recover(struct audit_log *log, struct tree_head *newest, char *message, size_t cap);
+void withhold_facts(const struct audit_log *log, struct record_event *event);
 
 /* rotate.c */
 void rotate_begin(struct audit_log *log);

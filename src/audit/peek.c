@@ -4,6 +4,7 @@
 #include "logdir.h"
 #include "note.h"
 #include "segments.h"
+#include "withheld.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -81,9 +82,19 @@ static void peek_heads(int dir, struct audit_peek *out)
     size_t len = 0, covered = 0;
     struct checkpoint checkpoint;
     struct note_key key;
+    struct withheld withheld;
+    /* Before `checkpoint`: what is given out leaves the list last. */
+    bool listed = withheld_read(dir, &withheld) == ERR_NONE;
     if (io_read_file(dir, "checkpoint", text, sizeof text, &len) == ERR_NONE &&
         note_checkpoint_parse(span_make(text, len), &checkpoint, &covered) == ERR_NONE)
-        out->signed_size = checkpoint.head.size;
+        out->published_size = out->signed_size = checkpoint.head.size;
+    if (listed)
+        withheld_drop(&withheld, out->published_size);
+    if (listed && withheld.count > 0) {
+        out->withheld = withheld.count;
+        out->withheld_since_ms = withheld.heads[0].since_ms;
+        out->signed_size = withheld_newest(&withheld)->head.size;
+    }
     int keys = openat(dir, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (keys < 0)
         return;

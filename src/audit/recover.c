@@ -22,7 +22,7 @@
 
 struct recovery {
     struct audit_log *log;
-    struct tree_head published; /* last of checkpoints.log; size 0: none */
+    struct tree_head published; /* last of checkpoints.log and of those that are withheld; size 0: none */
     struct tree_head signer;
     bool published_seen, signer_seen;
     bool no_memory, malformed;
@@ -67,7 +67,7 @@ static enum audit_start read_checkpoints(struct recovery *r, char *message, size
             rest = span_from(rest, span_find(rest, '\n') + 1); /* the tail began inside a note */
         }
     }
-    if (checkpoint.head.size > 0 && !note_checkpoint_check(&checkpoint, &log->key))
+    if (checkpoint.head.size > 0 && !withhold_signed(log, &checkpoint))
         return start_refused(AUDIT_START_TAMPERED, message, cap, "the last checkpoint's signature is wrong");
     if (good < size && ftruncate(log->checkpoints_fd, (off_t)good) != 0)
         return start_refused(AUDIT_START_FAILED, message, cap, "checkpoints.log: %s", strerror(errno));
@@ -330,6 +330,8 @@ enum audit_start recover(struct audit_log *log, char *message, size_t cap)
     enum walk_state state = WALK_FAILED;
     signer_last(log->signer, &r.signer);
     enum audit_start result = read_checkpoints(&r, message, cap);
+    if (result == AUDIT_START_OK)
+        result = withhold_recover(log, &r.published, message, cap);
     if (result != AUDIT_START_OK)
         return result;
     if (!read_newest(&r, &walk, &state))

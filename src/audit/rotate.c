@@ -57,6 +57,10 @@ void rotate_begin(struct audit_log *log)
     char why[160];
     if (!atomic_load(&log->rotate_asked) || log->rotating || log->batch.count != 0 || log->trouble != TROUBLE_NONE)
         return;
+    if (!withheld_has_room(&log->withheld)) {
+        atomic_store(&log->rotate_asked, false); /* the heads of all hand-overs are kept until witnesses have signed */
+        return;
+    }
     enum err err = signer_prepare(log->signer);
     if (err == ERR_AGAIN || err == ERR_CLOSED)
         return; /* the signer owes an answer, or has ended: others look after that */

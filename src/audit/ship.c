@@ -8,6 +8,7 @@
 #include "note.h"
 #include "segments.h"
 #include "ship_state.h"
+#include "withheld.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -327,6 +328,13 @@ static uint64_t newest_head(const struct ship *s)
     return size;
 }
 
+/* What waits for witnesses goes nowhere yet, so the copy is no nearer than its segments say. */
+static bool heads_wait(const struct ship *s)
+{
+    struct withheld withheld;
+    return withheld_read(s->dir, &withheld) != ERR_NONE || withheld.count > 0;
+}
+
 static enum err begin(struct ship *s)
 {
     if (s->begun)
@@ -347,6 +355,7 @@ enum err ship_pass(struct ship *s, char *why, size_t cap)
     s->why_cap = cap;
     why[0] = '\0';
     int64_t now_ms = clock_wall_ns() / 1000000;
+    bool behind = heads_wait(s); /* before the heads: one that is given out meanwhile is among them */
     enum err err = read_heads(s);
     uint64_t size = newest_head(s);
     if (err == ERR_NONE && (size < s->done.head || (s->done.entries > size && s->options.newest)))
@@ -366,7 +375,7 @@ enum err ship_pass(struct ship *s, char *why, size_t cap)
     if (err != ERR_NONE)
         return err;
     s->done.signed_size = size;
-    if (s->done.entries >= size)
+    if (s->done.entries >= size && !behind)
         s->done.through_ms = now_ms;
     return remember(s);
 }

@@ -48,18 +48,17 @@ static bool add_head(struct published *p, const struct tree_head *head)
     return true;
 }
 
-static bool take_checkpoint(struct verify *v, const struct checkpoint *c)
+bool verify_take_head(struct verify *v, const struct checkpoint *c, const char *file)
 {
     struct published *p = &v->published;
     struct verify_report *r = v->report;
     unsigned long long size = c->head.size;
     if (!verify_published_signature(v, c)) {
-        verify_finding(r, VERIFY_TAMPERED, "checkpoints.log: the signature of the checkpoint of size %llu is wrong",
-                       size);
+        verify_finding(r, VERIFY_TAMPERED, "%s: the signature of the checkpoint of size %llu is wrong", file, size);
         return false;
     }
     if (p->count > 0 && c->head.size < p->heads[p->count - 1].size) {
-        verify_finding(r, VERIFY_ROLLBACK, "checkpoints.log: size %llu was signed after size %llu", size,
+        verify_finding(r, VERIFY_ROLLBACK, "%s: size %llu was signed after size %llu", file, size,
                        (unsigned long long)p->heads[p->count - 1].size);
         return false;
     }
@@ -85,7 +84,7 @@ static bool parse_log(struct verify *v, struct span rest)
                            v->published.count);
             return false;
         }
-        if (!take_checkpoint(v, &c))
+        if (!verify_take_head(v, &c, "checkpoints.log"))
             return false;
         rest = span_from(rest, len + 1);
     }
@@ -191,13 +190,16 @@ bool verify_read_heads(struct verify *v)
                        v->origin);
         return false;
     }
-    if (!read_current(v, &current) || !read_log(v) || !witness_read(v))
+    /* What is given out leaves `withheld` last of all: read first, nothing is missed. */
+    if (!withheld_heads_read(v) || !read_current(v, &current) || !read_log(v) || !witness_read(v))
         return false;
     if (current.size > 0 && !current_is_published(v, &current)) {
         verify_finding(r, VERIFY_TAMPERED, "checkpoint (size %llu) is not in checkpoints.log",
                        (unsigned long long)current.size);
         return false;
     }
+    if (!withheld_heads_take(v))
+        return false;
     if (v->published.count > 0)
         r->signed_size = v->published.heads[v->published.count - 1].size;
     return true;
@@ -261,6 +263,7 @@ void verify_heads_end(struct verify *v, uint64_t size)
             verify_proven(r, "entries %llu to %llu are those that were signed, by %s", (unsigned long long)r->begun,
                           (unsigned long long)r->signed_size - 1, v->origin);
     }
+    withheld_heads_end(v);
     witness_end(v, size);
     if (v->has_pinned && v->pinned.size <= r->begun && r->begun > 0)
         verify_unproven(r,

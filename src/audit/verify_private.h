@@ -9,9 +9,10 @@
 #include "note.h"
 #include "rotations.h"
 #include "walk.h"
+#include "withheld.h"
 
 struct published {
-    struct tree_head *heads; /* of checkpoints.log, in its order */
+    struct tree_head *heads; /* of checkpoints.log, in its order, then those that are withheld */
     size_t count, at;        /* at: the next one whose size was not reached yet */
 };
 
@@ -28,6 +29,7 @@ struct verify {
     size_t handed_over;    /* rotations behind which a checkpoint signed with both keys was seen */
     size_t rotations_seen; /* whose entry was read */
     struct published published;
+    struct withheld withheld; /* those that are not in checkpoints.log */
     struct tree_head pinned;
     bool has_pinned, pinned_seen;
     struct tree_head witnessed; /* size 0: none */
@@ -55,6 +57,13 @@ bool verify_read_heads(struct verify *v);
 void verify_heads_skip(struct verify *v, uint64_t begun);
 void verify_head_reached(struct verify *v, const struct commit *commit, uint64_t size);
 void verify_heads_end(struct verify *v, uint64_t size);
+/* A head of this file, larger than or as large as the one before it. */
+bool verify_take_head(struct verify *v, const struct checkpoint *c, const char *file);
+
+/* verify_withheld.c: heads that wait for witnesses. They are signed, and given to nobody yet. */
+bool withheld_heads_read(struct verify *v);
+bool withheld_heads_take(struct verify *v); /* behind those of checkpoints.log */
+void withheld_heads_end(struct verify *v);
 
 /* verify_keys.c: the key that was given, and those that it leads to. */
 bool verify_read_rotations(struct verify *v);

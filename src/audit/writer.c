@@ -177,6 +177,7 @@ static void housekeeping(struct audit_log *log)
         gate_close(log, batch_trouble(log), "a manifest could not be written");
     if (log->batch.count == 0)
         checkpoint(log, now);
+    withhold_look(log, now);
     /* A failure has closed the gate. */
     if (snapshot_take(log, log->snapshot_every) != ERR_NONE)
         return;
@@ -201,6 +202,9 @@ static uint64_t next_wake(const struct audit_log *log)
         at = lazy;
     if (log->ship_max_lag_ms != 0 && log->remote_checked_ns + NS_PER_S < at)
         at = log->remote_checked_ns + NS_PER_S;
+    if (log->witnesses != NULL && log->withheld.count > 0 && log->batch.count == 0 &&
+        log->withheld_looked_ns + NS_PER_S < at)
+        at = log->withheld_looked_ns + NS_PER_S;
     if (log->trouble != TROUBLE_NONE && log->retry_ns < at)
         at = log->retry_ns;
     return at;

@@ -80,12 +80,23 @@ static json_t *shipped_json(const struct audit_peek *p, const char *dir)
                      (json_int_t)lag, "through_ms", (json_int_t)s.through_ms, "written_ms", (json_int_t)s.written_ms);
 }
 
+static void print_withheld(const struct audit_peek *p)
+{
+    char since[32];
+    if (p->withheld == 0)
+        return;
+    audit_time_text(p->withheld_since_ms, since);
+    printf("published    %llu entries; %llu heads withheld since %s, until witnesses sign\n",
+           (unsigned long long)p->published_size, (unsigned long long)p->withheld, since);
+}
+
 static void print_status(const struct audit_peek *p, const char *dir)
 {
     printf("origin       %s\n", p->origin);
     printf("key          %s\n", p->vkey[0] != '\0' ? p->vkey : "(missing)");
     printf("entries      %llu, %llu of them signed\n", (unsigned long long)p->entries,
            (unsigned long long)p->signed_size);
+    print_withheld(p);
     printf("segments     %llu, %llu bytes\n", (unsigned long long)p->segments, (unsigned long long)p->segment_bytes);
     printf("quarantined  %llu files\n", (unsigned long long)p->quarantined);
     printf("signer       %s\n", p->signer[0] != '\0' ? p->signer : "(unknown)");
@@ -103,6 +114,9 @@ static void print_status_json(const struct audit_peek *p, const char *dir)
     json_object_set_new(object, "vkey", json_string(p->vkey));
     json_object_set_new(object, "entries", json_integer((json_int_t)p->entries));
     json_object_set_new(object, "signed", json_integer((json_int_t)p->signed_size));
+    json_object_set_new(object, "published", json_integer((json_int_t)p->published_size));
+    json_object_set_new(object, "withheld", json_integer((json_int_t)p->withheld));
+    json_object_set_new(object, "withheld_since_ms", json_integer((json_int_t)p->withheld_since_ms));
     json_object_set_new(object, "segments", json_integer((json_int_t)p->segments));
     json_object_set_new(object, "segment_bytes", json_integer((json_int_t)p->segment_bytes));
     json_object_set_new(object, "quarantined", json_integer((json_int_t)p->quarantined));

@@ -212,8 +212,10 @@ int audit_verb_cosign(int argc, char **argv)
         options,
         parse,
         "DIR",
-        "Has witnesses (C2SP tlog-witness) sign the newest checkpoint of the log in DIR. Each signs only what extends "
-        "the last that it signed: a log that was rolled back or forked is refused. Their lines are kept in "
+        "Has witnesses (C2SP tlog-witness) sign the newest checkpoint of the log in DIR, or the newest that is "
+        "withheld "
+        "until they do (audit.witness of a gateway's configuration). Each signs only what extends the last that it "
+        "signed: a log that was rolled back or forked is refused. Their lines are kept in "
         "cosigned.log; 'audit verify --witnesses' counts them.\vThe file:\n"
         "  witness w1 NAME+HASH+KEY https://witness.example.com/\n  witness w2 NAME+HASH+KEY "
         "https://witness.example.net/\n"

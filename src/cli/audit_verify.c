@@ -126,6 +126,8 @@ static void print_report_json(struct verify_report *r, bool environment)
     json_object_set_new(object, "exit", json_integer((int)r->result));
     json_object_set_new(object, "entries", json_integer((json_int_t)r->entries));
     json_object_set_new(object, "signed", json_integer((json_int_t)r->signed_size));
+    json_object_set_new(object, "published", json_integer((json_int_t)r->published_size));
+    json_object_set_new(object, "withheld", json_integer((json_int_t)r->withheld));
     json_object_set_new(object, "attempts", json_integer((json_int_t)r->attempts));
     json_object_set_new(object, "outcomes", json_integer((json_int_t)r->outcomes));
     json_object_set_new(object, "open_flows", json_integer((json_int_t)r->open_flows));

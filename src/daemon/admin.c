@@ -11,6 +11,7 @@
  */
 #include "internal.h"
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cage.h"
@@ -130,6 +131,13 @@ static const char *state_text(enum daemon_state state)
     return "unknown";
 }
 
+/* Since when a signed head waits for its witnesses. */
+static uint64_t lag_ms(int64_t since_ms)
+{
+    int64_t now_ms = clock_wall_ns() / 1000000;
+    return since_ms == 0 || now_ms <= since_ms ? 0 : (uint64_t)(now_ms - since_ms);
+}
+
 static void status_into(struct outbuf *out, const struct daemon *daemon)
 {
     struct audit_log_status audit;
@@ -154,6 +162,8 @@ static void status_into(struct outbuf *out, const struct daemon *daemon)
     json_key_text(&j, "origin", audit_log_origin(daemon->log));
     json_key_u64(&j, "entries", audit.entries);
     json_key_u64(&j, "signed", audit.signed_size);
+    json_key_u64(&j, "published", audit.published_size);
+    json_key_u64(&j, "publish_lag_ms", lag_ms(audit.withheld_since_ms));
     json_key_u64(&j, "refused_at_gate", audit.refused);
     json_key_u64(&j, "disk_percent", audit.disk_percent);
     json_key_bool(&j, "gate_closed", audit.gate_closed);

@@ -56,6 +56,9 @@ static void enter_writer(void)
 static int open_audit(struct daemon *daemon)
 {
     char why[512] = "", origin[AUDIT_ORIGIN_MAX + 1];
+    int status = witnesses_load(daemon);
+    if (status != 0)
+        return status;
     enum err err = audit_log_default_origin(daemon->place.audit_dir, origin);
     if (err != ERR_NONE) {
         log_error("the audit log has no readable name", "dir=%s why=%s", daemon->place.audit_dir, err_text(err));
@@ -83,6 +86,7 @@ static int open_audit(struct daemon *daemon)
         .env_gate = identity_gate,
         .env_gate_arg = daemon->identity,
         .ship_max_lag_ms = daemon->config->audit.ship_max_lag_ms,
+        .witnesses = daemon->witnesses,
         .on_signer_lost = post_signer_lost,
         .on_signer_lost_arg = daemon,
         .on_thread = enter_writer,
@@ -384,6 +388,7 @@ static int finish(struct daemon *daemon, int status)
     settings_free(daemon->config);
     files_clear(&daemon->files);
     records_close(daemon);
+    cosign_policy_free(daemon->witnesses);
     if (ran)
         log_info("ended", "status=%d", status);
     return status;

@@ -10,6 +10,7 @@
  *   reload.c     from files to a book that is in force; reload_record.c what the log says of it; files.c
  *   autoload.c   reloads when a file changes; filewatch.c
  *   records.c    main's own records
+ *   witnesses.c  who must sign the log's heads before they are given out
  *   control.c    signals
  *   admin.c      the admin socket
  *   session*.c   sessions, see session.h
@@ -125,6 +126,9 @@ MUST_CHECK enum err entrances_open(struct daemon *daemon);
 MUST_CHECK enum err entrances_check_inherited(void);
 void entrances_remove(const struct daemon *daemon); /* socket files */
 
+/* ---- witnesses.c ---- */
+int witnesses_load(struct daemon *daemon); /* 0, or the exit status; what is wrong was logged */
+
 /* ---- records.c ---- */
 struct records;
 /* The log is open and has not started. */
@@ -226,7 +230,8 @@ struct daemon {
     enum daemon_state state;
     struct loop *loop; /* main's */
     struct audit_log *log;
-    struct message signer_lost; /* from the writer's thread, at most once */
+    struct cosign_policy *witnesses; /* whose quorum heads of the log wait for; NULL: nobody's */
+    struct message signer_lost;      /* from the writer's thread, at most once */
     struct records *records;
     struct identity *identity;
     struct totals *totals;

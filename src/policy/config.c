@@ -78,15 +78,29 @@ static void load_memory(const struct config_reader *r, const struct node *root)
                      "memory is a size of 1MiB or more");
 }
 
-static void load_audit(const struct config_reader *r, const struct node *root)
+static void load_witness(struct config_reader *r, const struct node *audit)
+{
+    const struct node *map = node_get(audit, "witness"), *require = node_get(map, "require");
+    struct config_audit *out = &r->memory->config.audit;
+    out->witness_file = config_path(r, map, "file");
+    out->publish = require != NULL && require->kind == NODE_SCALAR && span_is(require->text, "publish");
+    if (out->publish && node_get(map, "file") == NULL)
+        config_error(r, require, "witness", "write 'file: FILE' beside it, as 'audit cosign' reads it",
+                     "heads would wait for witnesses, and nobody says who they are");
+}
+
+static void load_audit(struct config_reader *r, const struct node *root)
 {
     const struct node *map = node_get(root, "audit");
     struct config_audit *audit = &r->memory->config.audit;
-    *audit = (struct config_audit){CONFIG_AUDIT_UNSIGNED_MS, CONFIG_AUDIT_TRAFFIC_MS, CONFIG_AUDIT_TRAFFIC_BYTES, 0};
+    *audit = (struct config_audit){.unsigned_ms = CONFIG_AUDIT_UNSIGNED_MS,
+                                   .traffic_ms = CONFIG_AUDIT_TRAFFIC_MS,
+                                   .traffic_bytes = CONFIG_AUDIT_TRAFFIC_BYTES};
     load_measure(r, map, "unsigned_limit", text_duration_ms, &audit->unsigned_ms);
     load_measure(r, map, "traffic_interval", text_duration_ms, &audit->traffic_ms);
     load_measure(r, map, "traffic_bytes", text_size_bytes, &audit->traffic_bytes);
     load_measure(r, map, "ship_max_lag", text_duration_ms, &audit->ship_max_lag_ms);
+    load_witness(r, map);
 }
 
 static void load_redact(struct config_reader *r, const struct node *audit)

@@ -6,6 +6,7 @@
 #include "leaf.h"
 #include "note.h"
 #include "open_flows.h"
+#include "withheld.h"
 
 static void read_segment(struct span bytes)
 {
@@ -57,11 +58,29 @@ static void read_note(struct span bytes)
     }
 }
 
+static void read_withheld(struct span bytes)
+{
+    static struct withheld list;
+    struct checkpoint c;
+    size_t len = 0;
+    if (withheld_parse(bytes, &list) != ERR_NONE) {
+        CHECK(list.count == 0);
+        return;
+    }
+    CHECK(list.count <= WITHHELD_MAX);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct withheld_head *h = &list.heads[i];
+        CHECK(note_checkpoint_parse(span_make(h->text, h->len), &c, &len) == ERR_NONE && len == h->len);
+        CHECK(c.head.size == h->head.size && (i == 0 || h[-1].head.size < h->head.size));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct span bytes = span_make(data, size);
     read_segment(bytes);
     read_leaf(bytes);
     read_note(bytes);
+    read_withheld(bytes);
     return 0;
 }

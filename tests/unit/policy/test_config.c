@@ -61,6 +61,8 @@ static void test_minimal(void **state)
     assert_int_equal(c->dns_count, 0);
     assert_int_equal(c->drain_ms, 300000);
     assert_false(c->strict_files);
+    assert_false(c->audit.publish);
+    assert_null(c->audit.witness_file);
     assert_int_equal(c->above.denied_count, 0);
     assert_int_equal(c->limits.idle, 3600000);
     config_free(c);
@@ -79,7 +81,8 @@ static void test_everything(void **state)
              "  - file: b.yaml\n"
              "denied_hosts: [evil.test, '*.Evil.test']\n"
              "limits: {idle: 5m, tunnels: 7}\n"
-             "audit: {dir: log, signer_dir: /key, privacy_dir: /hidden, redact: [acme_live_, invite/]}\n"
+             "audit: {dir: log, signer_dir: /key, privacy_dir: /hidden, redact: [acme_live_, invite/],\n"
+             "  witness: {require: publish, file: w}}\n"
              "admin: unix:adm.sock\n"
              "workers: 3\n"
              "dns: [127.0.0.53:53, \"[2001:db8::1]:5353\"]\n"
@@ -113,6 +116,8 @@ static void test_everything(void **state)
     assert_string_equal(c->audit_dir, "etc/log");
     assert_string_equal(c->signer_dir, "/key");
     assert_string_equal(c->privacy_dir, "/hidden");
+    assert_true(c->audit.publish);
+    assert_string_equal(c->audit.witness_file, "etc/w");
     assert_int_equal(c->redact_count, 2);
     assert_true(span_is(c->redact[0], "acme_live_") && span_is(c->redact[1], "invite/"));
     assert_string_equal(c->admin_path, "etc/adm.sock");
@@ -330,6 +335,10 @@ static void test_faults(void **state)
         {MINIMAL "admin: /run/a.sock\n", "admin", 3, 8},
         {MINIMAL "admin: \"unix:\"\n", "admin", 3, 8},
         {MINIMAL "audit: log\n", "wrong_type", 3, 8},
+        {MINIMAL "audit: {witness: {require: publish}}\n", "witness", 3, 28},
+        {MINIMAL "audit: {witness: {require: publish, file: ''}}\n", "path", 3, 43},
+        {MINIMAL "audit: {witness: {require: always}}\n", "wrong_type", 3, 28},
+        {MINIMAL "audit: {witness: {quorum: 1}}\n", "unknown_key", 3, 19},
         {MINIMAL "audit: {directory: log}\n", "unknown_key", 3, 9},
         {MINIMAL "user: \"\"\n", "empty", 3, 7},
         {MINIMAL "strict_files: yes\n", "wrong_type", 3, 15},

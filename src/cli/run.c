@@ -8,9 +8,11 @@
 
 #include <argp.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 enum {
     OPT_EGRESS = 1000,
@@ -237,29 +239,36 @@ static error_t parse(int key, char *arg, struct argp_state *state)
  * Libraries read the environment (resolver options, OpenSSL's configuration, proxies): none of it may steer a program
  * that decides what leaves. What this program itself needs is kept.
  */
-static void clear_environment(void)
+/* False: no memory for what is kept. */
+static bool clear_environment(void)
 {
     static const char *const kept[] = {"HOME",         "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "TZ",
                                        "ASAN_OPTIONS", "UBSAN_OPTIONS",  "TSAN_OPTIONS",    "LSAN_OPTIONS"};
     char *values[sizeof kept / sizeof kept[0]];
+    bool lost = false;
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         const char *value = getenv(kept[i]);
         values[i] = value != NULL ? strdup(value) : NULL;
+        lost = lost || (value != NULL && values[i] == NULL);
     }
     clearenv();
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
-        if (values[i] != NULL)
-            setenv(kept[i], values[i], 1);
+        lost = lost || (values[i] != NULL && setenv(kept[i], values[i], 1) != 0);
         free(values[i]);
     }
+    return !lost;
 }
 
 int verb_run(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     static struct daemon_options o = {.ready_fd = -1, .drain_ms = DRAIN_MS};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    /* argp comes back with an error only for want of memory: nothing is run with half of its options or variables. */
+    bool whole = argp_parse(&argp, argc, argv, 0, NULL, &o) == 0;
     supervisor_read_environment();
-    clear_environment();
+    if (!clear_environment() || !whole) {
+        fputs("sallyport: not enough memory for the options and variables\n", stderr);
+        return EX_OSERR;
+    }
     return daemon_run(&o);
 }

@@ -397,8 +397,10 @@ static int finish(struct daemon *daemon, int status)
 int daemon_run(const struct daemon_options *options)
 {
     struct daemon *daemon = calloc(1, sizeof *daemon);
-    if (daemon == NULL)
+    if (daemon == NULL) {
+        log_error("not started", "why=%s", "not enough memory");
         return 1;
+    }
     daemon->options = options;
     int status = start(daemon);
     if (status == 0)

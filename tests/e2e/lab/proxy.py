@@ -157,7 +157,9 @@ class Proxy:
     def _read_ready(self, fd):
         line, end = b"", time.monotonic() + START_SECONDS
         while not line.endswith(b"\n"):
-            readable, _, _ = select.select([fd], [], [], max(0, end - time.monotonic()))
+            poll = select.poll()  # select() knows no descriptor above 1,023
+            poll.register(fd, select.POLLIN)
+            readable = poll.poll(max(0, end - time.monotonic()) * 1000)
             data = os.read(fd, 65536) if readable else b""
             if not data:
                 if readable:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit: the words around a log: is it whole, what stands in it, what is its state. */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "audit_tail.h"
 #include "audit_verbs.h"
@@ -52,7 +53,7 @@ static int tail(int argc, char **argv)
         NULL,
         NULL};
     struct audit_args args = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     return audit_tail(args.dir, args.from, args.json, args.follow);
 }
 
@@ -145,7 +146,7 @@ static int status(int argc, char **argv)
         NULL};
     struct audit_args args = {0};
     struct audit_peek peek;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     enum err err = audit_peek(args.dir, &peek);
     if (err != ERR_NONE) {
         fprintf(stderr, "sallyport audit status: %s: %s\n", args.dir,

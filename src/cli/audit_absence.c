@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit absence: a statement that an environment never contacted a host, from all of its entries. */
 #include "audit_verbs.h"
+#include "options.h"
 
 #include "audit/evidence.h"
 #include "cli/verbs.h"
@@ -115,7 +116,7 @@ int audit_verb_absence(int argc, char **argv)
         NULL};
     struct absence_args args = {0};
     struct evidence *e = NULL;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     if (args.question.environment == NULL || args.question.host == NULL) {
         fputs("sallyport audit absence: --env and --host are required\n", stderr);
         return EXIT_USAGE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit cosign: has witnesses sign the newest checkpoint of a log, and thereby asks them whether it was rolled back. */
 #include "audit_verbs.h"
+#include "options.h"
 #include "ship_stores.h"
 
 #include "audit/cosign.h"
@@ -228,7 +229,7 @@ int audit_verb_cosign(int argc, char **argv)
         NULL};
     struct cosign_args args = {.interval_ms = INTERVAL_MS};
     char why[256] = "";
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     if (args.witnesses == NULL) {
         fputs("sallyport audit cosign: --witnesses is missing\n", stderr);
         return EXIT_USAGE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit prove, checkpoint, tiles: what is handed to somebody else. */
 #include "audit_verbs.h"
+#include "options.h"
 
 #include "audit/evidence.h"
 #include "base/text.h"
@@ -147,7 +148,7 @@ int audit_verb_prove(int argc, char **argv)
         NULL};
     struct evidence_args args = {0};
     struct evidence *e = NULL;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     if (args.has_index + (args.uid != NULL) + (args.bundle.environment != NULL) + args.rotations != 1) {
         fputs("sallyport audit prove: give one of --index, --uid, --env and --rotations\n", stderr);
         return EXIT_USAGE;
@@ -196,7 +197,7 @@ int audit_verb_tiles(int argc, char **argv)
         NULL};
     struct evidence_args args = {0};
     struct evidence *e = NULL;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     if (args.out == NULL) {
         fputs("sallyport audit tiles: --out is missing\n", stderr);
         return EXIT_USAGE;
@@ -294,7 +295,7 @@ int audit_verb_checkpoint(int argc, char **argv)
         NULL};
     struct evidence_args args = {0};
     struct evidence *e = NULL;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     int status = audit_open_evidence("checkpoint", args.dir, args.key, &e);
     if (status != 0)
         return status;

@@ -5,6 +5,7 @@
  * shell's history.
  */
 #include "audit_verbs.h"
+#include "options.h"
 
 #include "audit/reader.h"
 #include "audit/redact_key.h"
@@ -245,7 +246,7 @@ int audit_verb_hmac(int argc, char **argv)
         NULL};
     struct hmac_args args = {0};
     size_t key_count = 0, count = 0;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     struct redact_key *keys = calloc(KEYS_MAX, sizeof *keys);
     if (keys == NULL)
         return 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "audit_tail.h"
+#include "options.h"
 #include "audit_verbs.h"
 
 #include "audit/query.h"
@@ -100,7 +101,7 @@ int audit_verb_query(int argc, char **argv)
     struct query_args args = {0};
     struct audit_query *query = NULL;
     unsigned long long count = 0;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     enum err err = audit_query_open(args.dir, &args.filter, &query);
     while (err == ERR_NONE) {
         uint64_t index = 0;
@@ -165,7 +166,7 @@ int audit_verb_export(int argc, char **argv)
     struct audit_query *query = NULL;
     struct audit_peek peek;
     struct digest *digest = NULL;
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     enum err err = audit_peek(args.dir, &peek);
     if (err == ERR_NONE)
         err = digest_new(&digest);

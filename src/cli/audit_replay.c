@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit replay: each decision of a log is made again, from what was recorded and the policy that was in force. */
 #include "audit_verbs.h"
+#include "options.h"
 #include "explain_log.h"
 
 #include "audit/reader.h"
@@ -217,7 +218,7 @@ int audit_verb_replay(int argc, char **argv)
         NULL,
         NULL};
     struct replay_args args = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     struct replay *r = calloc(1, sizeof *r);
     if (r == NULL)
         return 1;

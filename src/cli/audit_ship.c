@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit ship: a second copy of a log, kept up beside the proxy by a process of its own. */
 #include "audit_verbs.h"
+#include "options.h"
 #include "ship_stores.h"
 
 #include "base/clock.h"
@@ -171,7 +172,7 @@ int audit_verb_ship(int argc, char **argv)
         NULL,
         NULL};
     struct ship_args args = {.interval_ms = INTERVAL_MS, .http = {.timeout_ms = TIMEOUT_MS}};
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     if (args.to == NULL) {
         fputs("sallyport audit ship: --to is missing\n", stderr);
         return EXIT_USAGE;

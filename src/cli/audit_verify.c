@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit verify: is the log whole and unchanged, and what of that is proven. */
 #include "audit_counter.h"
+#include "options.h"
 #include "audit_report.h"
 #include "audit_verbs.h"
 
@@ -175,7 +176,7 @@ int audit_verb_verify(int argc, char **argv)
     struct verify_args args = {0};
     char line[512];
     struct verify_counter counter = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     struct cosign_policy *witnesses = NULL;
     if (args.witnesses != NULL && cosign_policy_load(args.witnesses, &witnesses, line, sizeof line) != ERR_NONE)
         return audit_fail("verify", args.witnesses, ERR_IO, line);

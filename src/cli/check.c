@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check: would this policy load, what does it open, and from which line. */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "check.h"
 #include "policy/config.h"
@@ -157,7 +158,7 @@ int verb_check(int argc, char **argv)
     static const struct argp argp = {options, parse, "FILE...", doc, NULL, NULL, NULL};
     struct check c = {0};
     argp_err_exit_status = EXIT_USAGE;
-    argp_parse(&argp, argc, argv, 0, NULL, &c);
+    options_read(&argp, argc, argv, 0, &c);
     mallopt(M_TOP_PAD, HEAP_STEP); /* a large policy asks the kernel for memory a few times, not hundreds of times */
     bool good = true;
     for (size_t i = 0; i < c.file_count; i++)

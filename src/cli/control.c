@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Verbs that speak to a running proxy over its admin socket: status, health, reload. */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "audit_verbs.h"
 #include "base/span.h"
@@ -158,7 +159,7 @@ static int run_with(const struct argp_option *wanted, int argc, char **argv, con
 {
     const struct argp argp = {wanted, parse, NULL, doc, NULL, NULL, NULL};
     struct control_options o = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    options_read(&argp, argc, argv, 0, &o);
     char path[4096];
     if (o.admin == NULL && !control_default_admin(path, sizeof path))
         return EXIT_USAGE;

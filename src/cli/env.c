@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "env.h"
+#include "options.h"
 
 #include "base/assert.h"
 #include "cli/verbs.h"
@@ -141,7 +142,7 @@ int verb_env(int argc, char **argv)
     static char buffer[TEXT_MAX_BYTES];
     struct env_options o = {.format = ENV_SHELL};
     struct facts_text text;
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    options_read(&argp, argc, argv, 0, &o);
     struct client_env_facts facts = make_facts(&o, &text);
     if (o.folder != NULL && !write_files(&o, &facts, &text))
         return 1;

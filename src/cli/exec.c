@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One command in a sandbox of its own, whose only way out is a proxy of its own. */
 #include "exec.h"
+#include "options.h"
 
 #include "base/text.h"
 #include "cli/verbs.h"
@@ -229,7 +230,7 @@ int verb_exec(int argc, char **argv)
     /* What follows the first word that is no option is the command's own. */
     static const struct argp argp = {options, parse, "[--] CMD [ARG...]", doc, NULL, NULL, NULL};
     static struct exec e;
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &e);
+    options_read(&argp, argc, argv, ARGP_IN_ORDER, &e);
     int signal_fd = take_signals(&e);
     if (signal_fd < 0) {
         exec_failed("a descriptor for signals");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The words of `sallyport explain`. */
 #include "explain.h"
+#include "options.h"
 
 #include "cli/verbs.h"
 
@@ -214,5 +215,5 @@ void explain_args(int argc, char **argv, struct explain *out)
 {
     static const struct argp argp = {options, parse, "HOST[:PORT]|REQUEST-ID", doc, NULL, NULL, NULL};
     argp_err_exit_status = EXIT_USAGE;
-    argp_parse(&argp, argc, argv, 0, NULL, out);
+    options_read(&argp, argc, argv, 0, out);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* groups: which hosts of package managers there are, and what should be known before they are opened. */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "base/json.h"
 #include "findings.h"
@@ -226,7 +227,7 @@ static int groups(int argc, char **argv, const struct argp *argp, bool wants_nam
     struct catalogue *catalogue = NULL;
     struct diag diag;
     int status = EXIT_CONFIG;
-    argp_parse(argp, argc, argv, 0, NULL, &a);
+    options_read(argp, argc, argv, 0, &a);
     diag_init(&diag);
     if (catalogue_load(a.catalogue, false, &diag, &catalogue) == ERR_NONE)
         status = tell(&a, catalogue);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nft: rules for the kernel beside the proxy. audit-counter: an independent count of what the proxy's account sends. */
 #include "audit_counter.h"
+#include "options.h"
 #include "audit_verbs.h"
 #include "cli/verbs.h"
 
@@ -108,7 +109,7 @@ static int audit_counter(int argc, char **argv)
         NULL,
         NULL};
     struct nft_args args = {.uid = default_uid(), .dns_port = 53};
-    argp_parse(&argp, argc, argv, 0, NULL, &args);
+    options_read(&argp, argc, argv, 0, &args);
     print_rules(&args);
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy: what was in force, from the audit log and the texts beside it. */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "findings.h"
 #include "policy_diff.h"
@@ -108,7 +109,7 @@ static int history(int argc, char **argv)
         NULL,
         NULL};
     struct policy_args a = {.wanted = 1};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    options_read(&argp, argc, argv, 0, &a);
     enum err err = policy_log_each(a.words[0], tell_entry, &a);
     return err == ERR_NONE ? 0 : say_log(a.words[0], err);
 }
@@ -167,7 +168,7 @@ static int show(int argc, char **argv)
     struct policy_entry entry;
     char *text = NULL;
     size_t len = 0;
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    options_read(&argp, argc, argv, 0, &a);
     int status = find_text(&a, &entry, &text, &len);
     if (status != 0)
         return status;
@@ -228,7 +229,7 @@ static int rollback(int argc, char **argv)
     struct policy_entry entry;
     char *text = NULL;
     size_t len = 0;
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    options_read(&argp, argc, argv, 0, &a);
     if (a.out == NULL) {
         fprintf(stderr, "sallyport policy rollback: --out FILE is required\n");
         return EXIT_USAGE;
@@ -304,7 +305,7 @@ static int diff(int argc, char **argv)
         NULL,
         NULL};
     struct policy_args a = {.wanted = 3};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    options_read(&argp, argc, argv, 0, &a);
     struct policy *before = load_side(a.words[0], a.words[1]), *after = load_side(a.words[0], a.words[2]);
     int status = 2;
     if (before != NULL && after != NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "base/log.h"
 #include "base/text.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sysexits.h>
 
 enum {
     OPT_EGRESS = 1000,
@@ -263,12 +263,9 @@ int verb_run(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     static struct daemon_options o = {.ready_fd = -1, .drain_ms = DRAIN_MS};
-    /* argp comes back with an error only for want of memory: nothing is run with half of its options or variables. */
-    bool whole = argp_parse(&argp, argc, argv, 0, NULL, &o) == 0;
+    options_read(&argp, argc, argv, 0, &o);
     supervisor_read_environment();
-    if (!clear_environment() || !whole) {
-        fputs("sallyport: not enough memory for the options and variables\n", stderr);
-        return EX_OSERR;
-    }
+    if (!clear_environment())
+        options_no_memory();
     return daemon_run(&o);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* schema: JSON Schema of the files that people write, made from the tables that the loader itself reads by. */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "schema_rules.h"
 
@@ -249,6 +250,6 @@ int verb_schema(int argc, char **argv)
     static const struct argp argp = {NULL, parse, "environment|config", doc, NULL, NULL, NULL};
     const struct kind *kind = NULL;
     argp_err_exit_status = EXIT_USAGE;
-    argp_parse(&argp, argc, argv, 0, NULL, &kind);
+    options_read(&argp, argc, argv, 0, &kind);
     return print_schema(kind);
 }

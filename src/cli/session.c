@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The verb session: lines for the admin socket of a running proxy. */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "control.h"
 #include "session_summary.h"
@@ -261,7 +262,7 @@ int verb_session(int argc, char **argv)
     char path[4096];
     if (o == NULL)
         return 1;
-    argp_parse(&argp, argc, argv, 0, NULL, o);
+    options_read(&argp, argc, argv, 0, o);
     size_t verb = 0;
     while (verb < sizeof verbs / sizeof verbs[0] && !is_verb(verb, o))
         verb++;

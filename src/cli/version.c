@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "base/digest.h"
 #include "net/loop.h"
@@ -38,7 +39,7 @@ int verb_version(int argc, char **argv)
                                      NULL,
                                      NULL};
     bool json = false;
-    argp_parse(&argp, argc, argv, 0, NULL, &json);
+    options_read(&argp, argc, argv, 0, &json);
     const char *const rows[][2] = {
         {"sallyport", SALLYPORT_VERSION         },
         {"libevent",  loop_library_version()    },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "audit_tail.h"
-#include "options.h"
 #include "audit_verbs.h"
+#include "options.h"
 
 #include "audit/query.h"
 #include "audit/reader.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit replay: each decision of a log is made again, from what was recorded and the policy that was in force. */
 #include "audit_verbs.h"
-#include "options.h"
 #include "explain_log.h"
+#include "options.h"
 
 #include "audit/reader.h"
 #include "cli/verbs.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* audit verify: is the log whole and unchanged, and what of that is proven. */
 #include "audit_counter.h"
-#include "options.h"
 #include "audit_report.h"
 #include "audit_verbs.h"
+#include "options.h"
 
 #include "audit/verify.h"
 

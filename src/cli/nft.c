@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nft: rules for the kernel beside the proxy. audit-counter: an independent count of what the proxy's account sends. */
 #include "audit_counter.h"
-#include "options.h"
 #include "audit_verbs.h"
 #include "cli/verbs.h"
+#include "options.h"
 
 #include "base/text.h"
 

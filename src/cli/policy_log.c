@@ -56,7 +56,11 @@ static bool read_entry(uint64_t index, struct span leaf, struct policy_entry *ou
     return wanted;
 }
 
-enum err policy_log_each(const char *dir, policy_entry_fn *fn, void *arg)
+/* Takes an entry; false: the walk ends. */
+typedef bool leaf_fn(void *arg, uint64_t index, struct span leaf);
+
+/* The entries in which `word` stands. Most entries are attempts: it is looked for before the JSON is read. */
+static enum err each_with(const char *dir, const char *word, leaf_fn *fn, void *arg)
 {
     struct audit_reader *reader = NULL;
     enum err err = audit_reader_open(dir, 0, &reader);
@@ -65,13 +69,28 @@ enum err policy_log_each(const char *dir, policy_entry_fn *fn, void *arg)
     bool more = true;
     while (err == ERR_NONE && more) {
         err = audit_reader_next(reader, &index, &leaf);
-        struct policy_entry entry;
-        /* Most entries are attempts: the word is looked for before the JSON is read. */
-        if (err == ERR_NONE && memmem(leaf.data, leaf.len, "\"policy_", 8) != NULL && read_entry(index, leaf, &entry))
-            more = fn(arg, &entry);
+        if (err == ERR_NONE && memmem(leaf.data, leaf.len, word, strlen(word)) != NULL)
+            more = fn(arg, index, leaf);
     }
     audit_reader_close(reader);
     return err == ERR_AGAIN ? ERR_NONE : err;
+}
+
+struct entry_taker {
+    policy_entry_fn *fn;
+    void *arg;
+};
+
+static bool take_entry(void *arg, uint64_t index, struct span leaf)
+{
+    const struct entry_taker *to = arg;
+    struct policy_entry entry;
+    return !read_entry(index, leaf, &entry) || to->fn(to->arg, &entry);
+}
+
+enum err policy_log_each(const char *dir, policy_entry_fn *fn, void *arg)
+{
+    return each_with(dir, "\"policy_", take_entry, &(struct entry_taker){.fn = fn, .arg = arg});
 }
 
 static bool read_file_entry(struct span leaf, const char *id, struct policy_file_entry *out)
@@ -90,22 +109,23 @@ static bool read_file_entry(struct span leaf, const char *id, struct policy_file
     return wanted;
 }
 
+struct file_taker {
+    policy_file_entry_fn *fn;
+    void *arg;
+    const char *id;
+};
+
+static bool take_file_entry(void *arg, uint64_t index, struct span leaf)
+{
+    const struct file_taker *to = arg;
+    struct policy_file_entry entry;
+    (void)index;
+    return !read_file_entry(leaf, to->id, &entry) || to->fn(to->arg, &entry);
+}
+
 enum err policy_log_files(const char *dir, const char *id, policy_file_entry_fn *fn, void *arg)
 {
-    struct audit_reader *reader = NULL;
-    enum err err = audit_reader_open(dir, 0, &reader);
-    struct span leaf;
-    uint64_t index;
-    bool more = true;
-    while (err == ERR_NONE && more) {
-        err = audit_reader_next(reader, &index, &leaf);
-        struct policy_file_entry entry;
-        if (err == ERR_NONE && memmem(leaf.data, leaf.len, "\"policy_file", 12) != NULL &&
-            read_file_entry(leaf, id, &entry))
-            more = fn(arg, &entry);
-    }
-    audit_reader_close(reader);
-    return err == ERR_AGAIN ? ERR_NONE : err;
+    return each_with(dir, "\"policy_file", take_file_entry, &(struct file_taker){.fn = fn, .arg = arg, .id = id});
 }
 
 /* ---- one of them ---- */

@@ -370,6 +370,17 @@ def small_disk(lab):
     subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
+def fill(path):
+    """Takes all the room that there is."""
+    with open(path, "wb") as out:
+        try:
+            while True:
+                out.write(b"\0" * 65536)
+                out.flush()
+        except OSError:
+            pass
+
+
 def test_disk_full_and_space_again(lab, small_disk):
     """L-09: refused while it is full, the ballast pays for saying so, and it recovers without a restart."""
     origin = lab.origin(after_hello(echo))
@@ -377,13 +388,7 @@ def test_disk_full_and_space_again(lab, small_disk):
     proxy = lab.proxy(hosts=[origin.at("*.a.test")], audit_dir=folder, limits=EAGER)
     proxy.tunnel("one.a.test", origin.port).send(b"x").expect(data=b"x").close()
     filler = small_disk / "filler"
-    with open(filler, "wb") as out:
-        try:
-            while True:
-                out.write(b"\0" * 65536)
-                out.flush()
-        except OSError:
-            pass
+    fill(filler)
     wait_for(lambda: closed_once(lab, proxy, origin), 20, "the gate is closed")
     refused_without_a_question(lab, proxy, "three.a.test", origin.port)
     filler.unlink()

@@ -12,7 +12,7 @@ from lab import netns, wait_for
 from lab.origin import after_hello, echo
 from lab.proxy import NOBODY, unprivileged
 from lab.wire import Wire, journal
-from test_audit import small_disk  # noqa: F401
+from test_audit import fill, small_disk  # noqa: F401
 from test_crash import Load
 
 needs_namespace = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a packet filter in a namespace")
@@ -210,14 +210,6 @@ def test_a_full_disk_with_the_wire_watched(lab, counted, small_disk):  # noqa: F
     assert proxy.audit.verifies()
 
 
-def fill(path):
-    with open(path, "wb") as out:
-        try:
-            while True:
-                out.write(b"\0" * 65536)
-                out.flush()
-        except OSError:
-            pass
 
 
 @needs_namespace

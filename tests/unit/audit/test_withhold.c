@@ -27,20 +27,6 @@ static struct witness one, two;
 static struct cosign_policy *policy; /* both must sign */
 static struct verify_report report;
 
-/* A note of `size` entries with this many lines; what they say does not matter to the list. */
-static struct span make_note(char text[static NOTE_TEXT_MAX], uint64_t size, unsigned lines)
-{
-    static const uint8_t blob[68] = {1, 2, 3, 4};
-    struct tree_head head = {.size = size, .root = {(uint8_t)size}};
-    struct outbuf o = outbuf_make(text, NOTE_TEXT_MAX);
-    note_body(FIXTURE_ORIGIN, &head, &o);
-    outbuf_char(&o, '\n');
-    for (unsigned i = 0; i < lines; i++)
-        witness_put(FIXTURE_ORIGIN, blob, sizeof blob, &o);
-    assert_false(o.overflow);
-    return outbuf_written(&o);
-}
-
 /* ---- the writer ---- */
 
 /* Opened, without its thread: the tests do what it would. */

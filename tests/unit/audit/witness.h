@@ -69,4 +69,18 @@ static inline void witness_sign(const struct witness *w, struct span body, uint6
     witness_put(w->name, blob, sizeof blob, out);
 }
 
+/* A note of `size` entries with this many lines; what they say does not matter to the list. */
+static inline struct span make_note(char text[static NOTE_TEXT_MAX], uint64_t size, unsigned lines)
+{
+    static const uint8_t blob[68] = {1, 2, 3, 4};
+    struct tree_head head = {.size = size, .root = {(uint8_t)size}};
+    struct outbuf o = outbuf_make(text, NOTE_TEXT_MAX);
+    note_body(FIXTURE_ORIGIN, &head, &o);
+    outbuf_char(&o, '\n');
+    for (unsigned i = 0; i < lines; i++)
+        witness_put(FIXTURE_ORIGIN, blob, sizeof blob, &o);
+    assert_false(o.overflow);
+    return outbuf_written(&o);
+}
+
 #endif

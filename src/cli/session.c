@@ -3,17 +3,20 @@
 #include "cli/verbs.h"
 #include "options.h"
 
+#include "base/text.h"
 #include "control.h"
 #include "session_summary.h"
 
 #include <argp.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BODY_MAX 16384
+#define BODY_MAX   16384
+#define GROUP_TEXT 16
 
 enum {
     OPT_ENVIRONMENT = 1000,
@@ -42,7 +45,8 @@ static const struct argp_option options[] = {
     {"agent",OPT_AGENT, "FILE", 0,
      "definition of the agent: of the MCP endpoints nothing but its own and its roster's", 0},
     {"agent-name",                                                                                   OPT_AGENT_NAME, "NAME", 0, "name of the agent, for the records (name: of the definition)", 0},
-    {"group",                                                                                   OPT_GROUP, "GROUP", 0, "group of the sandbox; must be one of the proxy's own groups", 0},
+    {"group",                                                                                   OPT_GROUP, "GROUP", 0, "group of the sandbox, a name or a number; must be one of the proxy's own groups",
+     0},
     {"allow-hosts",                                                                            OPT_HOSTS, "A,B", 0, "nothing but these hosts, of those that the environment allows", 0},
     {"no-package-managers",                                                                                OPT_NO_PACKAGES, 0, 0, "package groups allow nothing", 0},
     {"no-mcp-servers",                         OPT_NO_MCP, 0, 0, "MCP endpoints allow nothing", 0},
@@ -113,6 +117,20 @@ static char *absolute(struct argp_state *state, const char *path, char out[stati
     return out;
 }
 
+/* The proxy takes numbers alone: see daemon/session_place.c. */
+static char *group_number(struct argp_state *state, char *text, char out[static GROUP_TEXT])
+{
+    uint64_t number;
+    if (text_u64(span_text(text), UINT32_MAX - 1, &number) == ERR_NONE)
+        return text;
+    const struct group *group = getgrnam(text);
+    if (group == NULL)
+        argp_error(state, "--group: there is no group %s", text);
+    else
+        snprintf(out, GROUP_TEXT, "%u", (unsigned)group->gr_gid);
+    return out;
+}
+
 static const char *key_of(int key)
 {
     switch (key) {
@@ -171,7 +189,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     if (key_of(key) == NULL)
         return ARGP_ERR_UNKNOWN;
     o->has_session = o->has_session || key == OPT_SESSION;
-    char path[PATH_MAX];
+    char path[PATH_MAX], number[GROUP_TEXT] = "";
+    if (key == OPT_GROUP)
+        arg = group_number(state, arg, number);
     if (key == OPT_AGENT) /* the proxy has a working directory of its own */
         arg = absolute(state, arg, path);
     add_line(state, key_of(key), arg != NULL ? arg : "true");

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
@@ -157,8 +156,6 @@ enum err cage_close(struct daemon *daemon)
     int files = instrumented ? 0 : files_supported();
     enum err err = ERR_NONE;
     cage.no_capabilities = drop_capabilities();
-    /* The system's libraries for names of groups are loaded by the first question: nothing can be loaded later. */
-    (void)getgrgid(getegid());
     if (has_calls)
         err = calls_prepare();
     if (err == ERR_NONE && files > 0)

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -27,22 +26,21 @@ static bool is_own_group(gid_t gid)
     return gid == getegid();
 }
 
+/*
+ * A number: `sallyport session` knows the names. This program, in its cage, could not load what the system may need to
+ * look one up, and would wait for a directory service while it does.
+ */
 static bool group_of(const char *text, gid_t *out, char *why, size_t why_cap)
 {
     uint64_t number = 0;
     *out = getegid();
     if (text[0] == '\0')
         return true;
-    if (text_u64(span_text(text), UINT32_MAX - 1, &number) == ERR_NONE) {
-        *out = (gid_t)number;
-    } else {
-        const struct group *group = getgrnam(text);
-        if (group == NULL) {
-            snprintf(why, why_cap, "there is no group %s", text);
-            return false;
-        }
-        *out = group->gr_gid;
+    if (text_u64(span_text(text), UINT32_MAX - 1, &number) != ERR_NONE) {
+        snprintf(why, why_cap, "group: %s is not the number of a group", text);
+        return false;
     }
+    *out = (gid_t)number;
     if (is_own_group(*out))
         return true;
     snprintf(why, why_cap, "the group %s is not one of the proxy's: make it a supplementary group of its account",

@@ -2,6 +2,7 @@
 """Sessions: a socket each, less than their environment and never more, across a restart, closed within a second."""
 import json
 import os
+import socket
 import stat
 import subprocess
 import time
@@ -136,12 +137,32 @@ def test_what_is_refused(world):
     assert "no environment" in sessions.bad("open", "--environment", "env-b", "--session", "s-2")
     assert "neither a name" in sessions.bad("open", "--environment", "env-a", "--session", "s-2", "--allow-hosts", "*")
     assert "group" in sessions.bad("open", "--environment", "env-a", "--session", "s-2", "--group", "1")
+    done = sessions.run("open", "--environment", "env-a", "--session", "s-2", "--group", "nobody_at_all")
+    assert done.returncode == 64 and "there is no group nobody_at_all" in done.stderr
     assert "no open session" in sessions.bad("close", "--session", "s-2")
     assert "do not change" in sessions.bad("set", "--session", "s-1", "--environment", "env-b")
     assert sessions.run("open", "--environment", "env-a").returncode == 64
     assert sessions.run("dance").returncode == 64
     assert [s["session"] for s in sessions.good("list")["sessions"]] == ["s-1"]
     assert sorted(os.listdir(f"{proxy.folder}/admin/sessions")) == ["s-1"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the account of the proxy, and so its group, is known as root alone")
+def test_a_group_by_its_name(world):
+    """The verb knows names; the proxy, which can load nothing in its cage, is told the number, and takes no name."""
+    origin, proxy, sessions = world
+    shown = sessions.good("open", "--environment", "env-a", "--session", "s-1", "--group", "nogroup")
+    where = os.stat(shown["socket"])
+    assert where.st_gid == unprivileged()["group"] and stat.S_IMODE(where.st_mode) == 0o660
+    body = b"environment=env-a\nsession=s-2\ngroup=nogroup\n"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(10)
+        s.connect(f"{proxy.folder}/admin/a.sock")
+        s.sendall(b"POST /sessions HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+                  % (len(body), body))
+        answer = s.makefile("rb").read()
+    assert b"nogroup is not the number of a group" in answer, answer
+    assert proxy.alive() and [s["session"] for s in sessions.good("list")["sessions"]] == ["s-1"]
 
 
 def test_close(world):

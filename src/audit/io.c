@@ -105,3 +105,12 @@ enum err io_subdir(int dir, const char *name, int *out)
     *out = fd;
     return ERR_NONE;
 }
+
+const char *io_next_name(DIR *stream, enum err *out_err)
+{
+    errno = 0;
+    const struct dirent *entry = readdir(stream);
+    if (entry == NULL && errno != 0)
+        *out_err = ERR_IO;
+    return entry != NULL ? entry->d_name : NULL;
+}

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/span.h"
 
+#include <dirent.h>
 #include <sys/types.h>
 
 struct audit_io {
@@ -30,5 +31,8 @@ MUST_CHECK enum err io_replace_file(int dir, const char *name, struct span bytes
 
 /* Makes a directory (0700) below `dir` if there is none and opens it; a link in its place is ERR_DENIED. */
 MUST_CHECK enum err io_subdir(int dir, const char *name, int *out);
+
+/* The next name of a directory; NULL at its end, and where it cannot be read on: then *out_err becomes ERR_IO. */
+const char *io_next_name(DIR *stream, enum err *out_err);
 
 #endif

@@ -123,11 +123,14 @@ static enum err list(DIR *stream, char (**out)[FILE_NAME + 1], size_t *out_count
 {
     char(*names)[FILE_NAME + 1] = calloc(FILES_MAX, sizeof *names);
     size_t count = 0;
-    if (names == NULL)
-        return ERR_NO_MEMORY;
-    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;)
-        if (is_key_name(entry->d_name) && count < FILES_MAX)
-            memcpy(names[count++], entry->d_name, FILE_NAME + 1);
+    enum err err = names == NULL ? ERR_NO_MEMORY : ERR_NONE;
+    for (const char *name; err == ERR_NONE && (name = io_next_name(stream, &err)) != NULL;)
+        if (is_key_name(name) && count < FILES_MAX)
+            memcpy(names[count++], name, FILE_NAME + 1);
+    if (err != ERR_NONE) {
+        free(names);
+        return err;
+    }
     qsort(names, count, sizeof *names, by_name);
     *out = names;
     *out_count = count;

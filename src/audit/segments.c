@@ -2,6 +2,7 @@
 #include "segments.h"
 
 #include "base/text.h"
+#include "io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -65,16 +66,18 @@ enum err segment_list(int dir, struct segment_list *out, char *odd, size_t odd_c
     }
     struct segment_list list = {0};
     enum err err = ERR_NONE;
-    for (struct dirent *entry = readdir(stream); err == ERR_NONE && entry != NULL; entry = readdir(stream)) {
+    for (const char *name; err == ERR_NONE && (name = io_next_name(stream, &err)) != NULL;) {
         uint64_t first = 0;
         struct stat st;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
             continue;
-        if (parse_name(entry->d_name, &first) && fstatat(dir, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISREG(st.st_mode)) {
+        int error = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
+        if (error != 0 && error != ENOENT) {
+            err = ERR_IO;
+        } else if (error == 0 && parse_name(name, &first) && S_ISREG(st.st_mode)) {
             err = list_add(&list, first);
         } else {
-            snprintf(odd, odd_cap, "%s", entry->d_name);
+            snprintf(odd, odd_cap, "%s", name);
             err = ERR_CORRUPT;
         }
     }

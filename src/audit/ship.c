@@ -186,18 +186,20 @@ static enum err put_blobs(struct ship *s)
             close(fd);
         return failed(s, ERR_IO, "blobs", strerror(errno));
     }
-    for (struct dirent *entry = readdir(stream); err == ERR_NONE && entry != NULL; entry = readdir(stream)) {
+    for (const char *blob; err == ERR_NONE && (blob = io_next_name(stream, &err)) != NULL;) {
         char name[80];
-        if (strlen(entry->d_name) != SHIP_BLOB_LEN || strspn(entry->d_name, "0123456789abcdef") != SHIP_BLOB_LEN ||
-            ship_blobs_has(&s->blobs, entry->d_name))
+        if (strlen(blob) != SHIP_BLOB_LEN || strspn(blob, "0123456789abcdef") != SHIP_BLOB_LEN ||
+            ship_blobs_has(&s->blobs, blob))
             continue;
-        snprintf(name, sizeof name, "blobs/%.64s", entry->d_name);
+        snprintf(name, sizeof name, "blobs/%.64s", blob);
         err = put_file(s, name);
         if (err == ERR_NONE)
-            err = ship_blobs_add(&s->blobs, entry->d_name);
+            err = ship_blobs_add(&s->blobs, blob);
         any = true;
     }
     closedir(stream);
+    if (err == ERR_IO)
+        return failed(s, err, "blobs", "cannot be read");
     return err == ERR_NONE && any ? remember(s) : err;
 }
 
@@ -363,8 +365,9 @@ enum err ship_pass(struct ship *s, char *why, size_t cap)
     if (err == ERR_NONE)
         err = begin(s);
     /* The list before the blobs: what a later segment names may come with the next pass. */
-    if (err == ERR_NONE && segment_list(s->segments_dir, &list, odd, sizeof odd) != ERR_NONE)
-        err = failed(s, ERR_CORRUPT, "segments", "cannot be read");
+    enum err listed = err == ERR_NONE ? segment_list(s->segments_dir, &list, odd, sizeof odd) : err;
+    if (err == ERR_NONE && listed != ERR_NONE)
+        err = failed(s, listed, "segments", "cannot be read");
     if (err == ERR_NONE)
         err = put_blobs(s);
     if (err == ERR_NONE)

@@ -86,9 +86,9 @@ static enum err take(struct signer *s, unsigned wait_ms)
     for (;;) {
         struct pollfd ready = {.fd = s->fd, .events = POLLIN};
         int n = poll(&ready, 1, left_ms(until));
-        if (n == 0)
+        if (n == 0 || (n < 0 && left_ms(until) == 0))
             return ERR_AGAIN;
-        if (n < 0 && errno == EINTR)
+        if (n < 0)
             continue;
         ssize_t got = recv(s->fd, &reply, sizeof reply, MSG_DONTWAIT);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))

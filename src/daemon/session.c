@@ -441,9 +441,11 @@ void sessions_restore(struct daemon *daemon)
         closedir(dir);
         return;
     }
-    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir))
+    for (const struct dirent *entry; errno = 0, (entry = readdir(dir)) != NULL;)
         if (entry->d_name[0] != '.')
             restore(daemon, entry->d_name);
+    if (errno != 0)
+        log_warn("some sessions may not be open again", "why=%s", strerror(errno));
     closedir(dir);
     log_info("sessions", "open=%zu", daemon->sessions->open);
 }

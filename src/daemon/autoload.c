@@ -14,8 +14,9 @@
 
 #define GATHER_MS 50 /* several files of one change come together */
 #define SETTLE_MS 200
+#define REARM_MS  5000 /* where files could not be watched */
 
-enum phase { PHASE_IDLE, PHASE_GATHERING, PHASE_SETTLING };
+enum phase { PHASE_IDLE, PHASE_GATHERING, PHASE_SETTLING, PHASE_BLIND };
 
 struct autoload {
     struct timer timer; /* first */
@@ -25,7 +26,7 @@ struct autoload {
     enum phase phase;
     struct load load; /* while it settles */
     enum err result;
-    bool dirty_said;
+    bool dirty_said, blind_said;
 };
 
 static void wait_ms(struct autoload *a, enum phase phase, uint64_t ms)
@@ -120,6 +121,8 @@ static void on_timer(struct timer *timer)
     if (a->daemon->state != DAEMON_RUNNING) {
         load_clear(a->daemon, &a->load);
         a->phase = PHASE_IDLE;
+    } else if (a->phase == PHASE_BLIND) {
+        autoload_arm(a->daemon, &(struct files){0});
     } else if (a->phase == PHASE_GATHERING) {
         read_again(a);
     } else if (filewatch_is_dirty(a->watch) || files_changed(&a->load.files) != NULL) {
@@ -131,11 +134,18 @@ static void on_timer(struct timer *timer)
 
 /* ---- arming ---- */
 
-static void watch_files(struct filewatch *watch, const struct files *files)
+/* False if one of them cannot be watched. */
+static bool watch_files(struct filewatch *watch, const struct files *files, bool say)
 {
-    for (size_t i = 0; i < files->count; i++)
-        if (!files->items[i].on_demand && filewatch_add(watch, files->items[i].path) != ERR_NONE)
-            log_warn("a change of this file will not be seen", "file=%s", files->items[i].path);
+    bool all = true;
+    for (size_t i = 0; i < files->count; i++) {
+        if (files->items[i].on_demand || filewatch_add(watch, files->items[i].path) == ERR_NONE)
+            continue;
+        all = false;
+        if (say)
+            log_warn("a change of this file is not seen for now", "file=%s", files->items[i].path);
+    }
+    return all;
 }
 
 static bool replace_watch(struct autoload *a, struct filewatch *watch)
@@ -163,17 +173,19 @@ void autoload_arm(struct daemon *daemon, const struct files *tried)
         return;
     timer_cancel(&a->timer);
     a->phase = PHASE_IDLE;
-    if (filewatch_new(&watch) != ERR_NONE) {
-        log_warn("changes of files are not seen from here on", "%s", "");
-        return;
-    }
     /* What did not load may name less than what is in force; both may change. */
-    watch_files(watch, &daemon->files);
-    watch_files(watch, tried);
-    if (!replace_watch(a, watch)) {
+    bool made = filewatch_new(&watch) == ERR_NONE;
+    bool all = made && watch_files(watch, &daemon->files, !a->blind_said);
+    all = made && watch_files(watch, tried, !a->blind_said) && all;
+    if (!made || !replace_watch(a, watch)) {
+        all = false;
         filewatch_free(watch);
-        return;
+        if (!a->blind_said)
+            log_warn("changes of files are not seen for now", "%s", "");
     }
+    a->blind_said = !all;
+    if (!all)
+        wait_ms(a, PHASE_BLIND, REARM_MS);
     /* What changed before it was watched. */
     if (files_changed(tried->count > 0 ? tried : &daemon->files) != NULL)
         wait_ms(a, PHASE_GATHERING, GATHER_MS);

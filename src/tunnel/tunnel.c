@@ -447,6 +447,14 @@ struct allowing {
     struct rule_ref target, late;
 };
 
+/* The address that is open, or those that are being dialled. */
+static const struct ipaddr *reached(const struct tunnel *t, size_t *out_count)
+{
+    bool dialling = t->dialled.family == 0 && t->step == STEP_DIAL && t->setup->dial != NULL;
+    *out_count = dialling ? admitted_count(&t->setup->admitted) : t->dialled.family != 0;
+    return dialling ? admitted_at(&t->setup->admitted, 0) : &t->dialled;
+}
+
 /* Asks what is in force now the questions that this tunnel has passed already; `out_rules` where it still passes. */
 static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct decision *out,
                           struct allowing *out_rules)
@@ -459,9 +467,11 @@ static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct
     if (out->verdict != VERDICT_ALLOW)
         return false;
     *out_rules = (struct allowing){.target = out->rule};
-    if (t->dialled.family != 0) {
+    size_t count = 0;
+    const struct ipaddr *addresses = reached(t, &count);
+    if (count > 0) {
         struct admitted admitted;
-        policy_ask_address(policy, &question, &t->dialled, 1, &admitted, out, NULL);
+        policy_ask_address(policy, &question, addresses, count, &admitted, out, NULL);
         if (out->verdict != VERDICT_ALLOW)
             return false;
         out_rules->late = out->rule;
@@ -506,6 +516,15 @@ static void take_policy(struct tunnel *t, const struct tunnel_who *who)
     narrowing_unref(old_narrowing);
 }
 
+/* Whether it lives by being observed alone is this policy's word: then its last day is the tunnel's, else nobody's. */
+static void observe_from_now(struct tunnel *t, enum reason observed)
+{
+    bool begins = observed != REASON_NONE && t->target_decision.observed == REASON_NONE;
+    t->target_decision.observed = observed;
+    if (begins && (t->step == STEP_RELAY || t->step == STEP_EXCHANGE))
+        (void)tunnel_deadline(t); /* it may end here */
+}
+
 void tunnel_rejudge(struct tunnel *t)
 {
     if (t->policy == NULL || t->target_decision.verdict != VERDICT_ALLOW || t->step < STEP_ATTEMPT ||
@@ -533,4 +552,5 @@ void tunnel_rejudge(struct tunnel *t)
     }
     t->target_decision.rule = rules.target;
     t->late_rule = rules.late;
+    observe_from_now(t, decision.observed);
 }

@@ -123,6 +123,30 @@ def test_policy_swapped_between_the_question_and_the_dial(lab):
     assert proxy.audit.outcome(host="a.test")["action_id"] == 2
 
 
+def under_way(port):
+    """Connections to this port that nobody has answered."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
+
+
+def test_policy_swapped_while_it_dials(lab):
+    """O-02: the name stays allowed, the address that is being dialled does not: nothing waits for that connection."""
+    full = lab.full_origin()
+    before = under_way(full.port)
+    proxy = lab.proxy(hosts=[full.at("full.test")], limits={"dial_timeout": "60s"})
+    client = proxy.connect("full.test", full.port)
+    wait_for(lambda: under_way(full.port) > before, 5, "it dials")
+    elsewhere = {"host": "full.test", "addresses": ["127.0.0.77/32"], "ports": [full.port]}
+    proxy.write_policy(lab.policy(hosts=[elsewhere]))
+    proxy.hup()
+    client.expect(status=403, reason="address_forbidden", closed=True)
+    wait_for(lambda: under_way(full.port) == before, 5, "nothing is dialled any more")
+    outcome = proxy.audit.outcome(**client.who, reason="address_forbidden")
+    assert outcome["unmapped"]["stage"] == "address" and outcome["severity_id"] == 4
+    assert proxy.stop() == 0 and proxy.audit.verifies()
+
+
 def test_many_reloads(lab):
     """A hundred signals while attempts run; no attempt sees anything but one of the two policies."""
     origin = lab.origin()

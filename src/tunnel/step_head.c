@@ -170,6 +170,7 @@ static enum go answer_page(struct tunnel *t, const struct request *request)
     t->out_bytes = t->out->data;
     t->out_len = (uint16_t)out.len;
     COUNT(t->home, pages, 1);
+    tunnel_came_to_nothing(t);
     desk_credit_give(t->home->o.desk, DESK_PAIR_BYTES);
     t->holds_credit = false;
     return tunnel_step(t, STEP_ANSWER);
@@ -286,9 +287,10 @@ enum go step_identify(struct tunnel *t)
         return tunnel_turn_away(t, REASON_AUDIT);
     if (reason == REASON_NONE && t->listener->closed)
         reason = REASON_SESSION;
-    if (reason != REASON_NONE)
-        return tunnel_refuse(t, reason, STAGE_IDENTITY);
-    return tunnel_step(t, STEP_LIMIT);
+    if (reason == REASON_NONE)
+        return tunnel_step(t, STEP_LIMIT);
+    /* Whoever belongs nowhere has a rate as well, or a flood of them would fill the log. */
+    return tunnel_take_rate(t) ? tunnel_refuse(t, reason, STAGE_IDENTITY) : tunnel_over_rate(t);
 }
 
 /* Above the rate: not one record each, but one for all of a second. */

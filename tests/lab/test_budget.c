@@ -227,6 +227,59 @@ static void test_too_many_come_to_nothing(void **state)
     lab_free(lab);
 }
 
+/* A page that this program answers itself is no attempt and has no rate: it counts here. */
+static void test_pages_come_to_nothing(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET /why HTTP/1.1\r\nHost: x\r\n\r\n",
+                                        "GET /none HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.0\r\n\r\n"};
+    struct lab *lab = lab_new(POLICY("unfinished_per_second: 20, unfinished_burst: 3"));
+    for (unsigned i = 0; i < 4; i++) {
+        struct lab_port *client = lab_client(lab);
+        assert_int_equal(lab->rest_ms, 0);
+        lab_send_text(client, heads[i]);
+        assert_true(says(client, i < 2 ? "HTTP/1.1 200 " : "HTTP/1.1 404 "));
+        lab_finish(client, LAB_EOF);
+        lab_turn(lab);
+        assert_true(client->proxy_closed);
+        lab_release(client);
+    }
+    assert_int_equal(reached(lab, LIMIT_unfinished_per_second), 0);
+    struct lab_port *over = lab_client(lab);
+    assert_int_equal(lab->rest_ms, 50);
+    assert_int_equal(reached(lab, LIMIT_unfinished_per_second), 1);
+    lab_send_text(over, heads[0]);
+    assert_true(says(over, "HTTP/1.1 200 "));
+    lab_commit(lab);
+    assert_int_equal(lab->attempt_count, 0);
+    lab_free(lab);
+}
+
+/* Whoever belongs nowhere has a rate too: above it there is one record a second. */
+static void test_nobody_has_a_rate(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("attempts_per_second: 1, attempts_burst: 2"));
+    lab->unknown_client = true;
+    struct lab_port *clients[6];
+    for (unsigned i = 0; i < 6; i++) {
+        clients[i] = lab_client(lab);
+        lab_send_text(clients[i], FULL);
+        lab_commit(lab);
+        assert_int_equal(says(clients[i], "identity_unknown"), i < 3);
+    }
+    assert_int_equal(lab->attempt_count, 3);
+    assert_int_equal(lab_last(lab)->reason, REASON_IDENTITY);
+    lab_advance(lab, 1000);
+    lab_commit(lab);
+    assert_int_equal(lab->attempt_count, 4);
+    assert_int_equal(lab_last(lab)->reason, REASON_RATE);
+    assert_int_equal(lab_last(lab)->count, 3);
+    for (unsigned i = 3; i < 6; i++)
+        assert_true(says(clients[i], "HTTP/1.1 429 "));
+    lab_free(lab);
+}
+
 static void test_one_that_others_come_in_by_too(void **state)
 {
     (void)state;
@@ -251,6 +304,8 @@ int main(void)
         cmocka_unit_test(test_what_a_slow_receiver_leaves),
         cmocka_unit_test(test_the_largest_is_refused_first),
         cmocka_unit_test(test_too_many_come_to_nothing),
+        cmocka_unit_test(test_pages_come_to_nothing),
+        cmocka_unit_test(test_nobody_has_a_rate),
         cmocka_unit_test(test_one_that_others_come_in_by_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,13 +57,15 @@ struct lookup_calls {
     void (*ended)(void *note, const struct lookup_question *question);
 };
 
+#define RESOLVER_PENDING_MAX 4096u /* where no other number is given */
+
 struct resolver_options {
     const struct resolver_server *servers; /* count 0: name servers of /etc/resolv.conf, nothing else of it */
     size_t server_count;                   /* at most 8, or ERR_INVALID */
     uint32_t cache_entries;                /* 0: 4096 */
     uint32_t ttl_max_s;                    /* 0: 300 */
     uint32_t negative_ttl_s;               /* longest for NXDOMAIN and NODATA; 0: 30; failures are never cached */
-    uint32_t pending_max;                  /* lookups under way; 0: 4096 */
+    uint32_t pending_max;                  /* lookups under way; 0: RESOLVER_PENDING_MAX */
     uint32_t second_family_ms;             /* how long the second family is awaited after the first; 0: 50 */
 };
 

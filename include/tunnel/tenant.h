@@ -41,6 +41,8 @@ struct tenant {
     struct budget credit;               /* bytes of audit credit */
     struct budget memory;               /* bytes that its connections make the process hold */
     struct budget held;                 /* connections held for being above the rate */
+    struct budget lookups;              /* attempts that wait for a name server */
+    struct budget questions;            /* to a name server that have not ended */
     struct budget turned_away;          /* connections above its share that are being told so */
     atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */
     atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */

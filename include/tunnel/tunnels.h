@@ -68,11 +68,13 @@ struct tunnel_process {
     uint64_t descriptors_max;
     uint64_t memory_max;                     /* 0: no ceiling */
     uint64_t credit_max;                     /* bytes of audit credit an environment's share is taken from */
+    uint64_t lookups_max;                    /* that wait at one time in a worker; an environment's share is of it */
     char via_id[TUNNEL_VIA_TEXT + 1];        /* our pseudonym in Via is "sallyport-" and this: random, one a process */
     const struct redact_words *redact_words; /* NULL: none; lives as long as the process */
     _Atomic(const struct redact_key *) redact_key; /* in force; every one of them lives as long as the process */
-    atomic_uint share_percent; /* of descriptors, memory and credit that one environment may hold; 100: there is one */
-    char apart[64];            /* what follows is written at each attempt */
+    atomic_uint
+        share_percent; /* of descriptors, memory, lookups, credit that one environment may hold; 100: there is one */
+    char apart[64];    /* what follows is written at each attempt */
     struct budget descriptors;
     struct budget memory; /* bytes that connections make the process hold */
 };

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cage.h"
+#include "net/resolver.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -117,6 +118,7 @@ static int make_workers(struct daemon *daemon)
         .descriptors_max = daemon->place.descriptors > reserved * 2 ? daemon->place.descriptors - reserved : reserved,
         .memory_max = daemon->place.memory,
         .credit_max = ring_bytes(daemon) * daemon->worker_count,
+        .lookups_max = RESOLVER_PENDING_MAX,
         .share_percent = book_count(daemon->book) > 1 ? 50 : 100,
     };
     uint8_t id[TUNNEL_VIA_TEXT / 2];

@@ -21,7 +21,6 @@
 #define CACHE_ENTRIES    4096
 #define TTL_MAX_S        300
 #define NEGATIVE_TTL_S   30
-#define PENDING_MAX      4096
 #define SECOND_FAMILY_MS 50
 #define BUCKETS          1024U
 #define LOOKUPS_A_SLAB   8
@@ -465,7 +464,7 @@ enum err resolver_new(struct loop *loop, const struct resolver_options *options,
     default_u32(&resolver->options.cache_entries, CACHE_ENTRIES);
     default_u32(&resolver->options.ttl_max_s, TTL_MAX_S);
     default_u32(&resolver->options.negative_ttl_s, NEGATIVE_TTL_S);
-    default_u32(&resolver->options.pending_max, PENDING_MAX);
+    default_u32(&resolver->options.pending_max, RESOLVER_PENDING_MAX);
     default_u32(&resolver->options.second_family_ms, SECOND_FAMILY_MS);
     random_bytes(&resolver->key, sizeof(resolver->key));
     pool_init(&resolver->lookups, sizeof(struct lookup), LOOKUPS_A_SLAB);

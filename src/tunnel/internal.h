@@ -383,6 +383,9 @@ void tunnels_note_empty(struct tunnels *home);
 /* ---- lookup.c ---- */
 extern const struct lookup_calls tunnel_lookup_calls; /* of a tunnel */
 void lookup_notes_free(struct tunnels *home);
+/* One more attempt waits for a name server; false: its environment has its share of those that may. */
+bool lookup_take(struct tunnel *t);
+void lookup_given_back(struct tunnel *t);
 
 /* ---- record.c ---- */
 /* For whom a question left. */

@@ -12,6 +12,8 @@
 #define NOTE_TEXT_MAX 128
 #define NOTES_KEPT    512u
 
+#define QUESTIONS_A_LOOKUP 2u /* A and AAAA */
+
 struct note_text {
     char text[NOTE_TEXT_MAX];
     uint8_t len;
@@ -71,16 +73,34 @@ void lookup_notes_free(struct tunnels *home)
     }
 }
 
-/* Of the worker's room and of the environment's share of it. */
-static bool take_room(struct tunnel *t, size_t bytes)
+static uint64_t share_of(const struct tunnel *t, uint64_t max)
 {
-    struct tunnels *home = t->home;
-    uint64_t share = tunnel_share(t, policy_limits(t->policy), home->o.process->credit_max);
-    t->setup->lookup_share_full = !budget_take(&t->who.tenant->credit, bytes, share);
+    return tunnel_share(t, policy_limits(t->policy), max);
+}
+
+/* Questions may outlive the attempt that they left for, and a worker has room for few: each environment for its share. */
+static bool take_share(struct tunnel *t, unsigned count, size_t bytes)
+{
+    const struct tunnel_process *process = t->home->o.process;
+    struct tenant *tenant = t->who.tenant;
+    if (!budget_take(&tenant->questions, count, QUESTIONS_A_LOOKUP * share_of(t, process->lookups_max)))
+        return false;
+    if (budget_take(&tenant->credit, bytes, share_of(t, process->credit_max)))
+        return true;
+    budget_give(&tenant->questions, count);
+    return false;
+}
+
+/* Of the worker's room and of the environment's share of it. */
+static bool take_room(struct tunnel *t, unsigned count)
+{
+    const size_t bytes = (size_t)count * DESK_RECORD_BYTES;
+    t->setup->lookup_share_full = !take_share(t, count, bytes);
     if (t->setup->lookup_share_full)
         return false;
-    if (desk_credit_take(home->o.desk, bytes))
+    if (desk_credit_take(t->home->o.desk, bytes))
         return true;
+    budget_give(&t->who.tenant->questions, count);
     budget_give(&t->who.tenant->credit, bytes);
     return false;
 }
@@ -92,7 +112,7 @@ static void *lookup_begins(void *arg, unsigned count)
     struct lookup_note *note = note_get(home);
     if (note == NULL)
         return NULL;
-    if (!take_room(t, (size_t)count * DESK_RECORD_BYTES)) {
+    if (!take_room(t, count)) {
         note_put(home, note);
         return NULL;
     }
@@ -128,6 +148,7 @@ static void lookup_ended(void *arg, const struct lookup_question *question)
     else
         desk_credit_give(home->o.desk, DESK_RECORD_BYTES);
     budget_give(&note->tenant->credit, DESK_RECORD_BYTES);
+    budget_give(&note->tenant->questions, 1);
     ASSERT(note->questions > 0);
     if (--note->questions > 0)
         return;
@@ -135,10 +156,21 @@ static void lookup_ended(void *arg, const struct lookup_question *question)
     note_put(home, note);
 }
 
+bool lookup_take(struct tunnel *t)
+{
+    return budget_take(&t->who.tenant->lookups, 1, share_of(t, t->home->o.process->lookups_max));
+}
+
+void lookup_given_back(struct tunnel *t)
+{
+    budget_give(&t->who.tenant->lookups, 1);
+}
+
 static void on_answers(void *arg, const struct answers *answers)
 {
     struct tunnel *t = arg;
     t->setup->lookup = NULL;
+    lookup_given_back(t);
     t->setup->answers = *answers;
     t->setup->has_answers = true;
     tunnel_run(t);

@@ -85,8 +85,15 @@ static bool start_lookup(struct tunnel *t, enum go *go)
 {
     struct setup *s = t->setup;
     const struct tunnel_services *services = &t->home->o.services;
+    if (!lookup_take(t)) {
+        LIMIT_HIT(t->home, LIMIT_share);
+        *go = tunnel_refuse(t, REASON_LIMIT, STAGE_RESOLVE);
+        return true;
+    }
     enum err err = services->lookup(services->ctx, &t->target.name, (uint32_t)tunnel_limits(t)->resolve_timeout,
                                     &tunnel_lookup_calls, t, &s->answers, &s->lookup);
+    if (err != ERR_AGAIN)
+        lookup_given_back(t);
     if (err == ERR_BUSY) {
         *go = lookup_waits(t);
         return true;

@@ -204,8 +204,10 @@ void tunnel_cancel_pending(struct tunnel *t)
 {
     struct setup *s = t->setup;
     const struct tunnel_services *services = &t->home->o.services;
-    if (s->lookup != NULL)
+    if (s->lookup != NULL) {
         t->dns_sent += services->lookup_cancel(services->ctx, s->lookup);
+        lookup_given_back(t);
+    }
     s->lookup = NULL;
     if (s->dial != NULL)
         t->dials += services->dial_cancel(services->ctx, s->dial);

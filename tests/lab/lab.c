@@ -469,6 +469,7 @@ struct lab *lab_new_traffic(const char *yaml, uint64_t traffic_ms, uint64_t traf
     lab->process = (struct tunnel_process){.descriptors_max = 1000,
                                            .memory_max = 64u << 20,
                                            .credit_max = 8u << 20,
+                                           .lookups_max = 4096,
                                            .share_percent = 100,
                                            .via_id = "0123456789abcdef"};
     struct relay_pool_options pool = {.pipes_max = 0};
@@ -547,6 +548,7 @@ void lab_free(struct lab *lab)
     ASSERT(budget_used(&lab->tenant->tunnels) == 0);
     ASSERT(budget_used(&lab->tenant->credit) == 0);
     ASSERT(budget_used(&lab->tenant->held) == 0);
+    ASSERT(budget_used(&lab->tenant->lookups) == 0 && budget_used(&lab->tenant->questions) == 0);
     ASSERT(budget_used(&lab->tenant->turned_away) == 0);
     ASSERT(lab_lookups_pending(lab) == 0 && lab_dials_pending(lab) == 0);
     ASSERT(desk_credit_take(lab->desk, DESK_PAIR_BYTES));

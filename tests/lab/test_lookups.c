@@ -132,6 +132,42 @@ static void an_environment_has_its_share_of_room(void **state)
     lab_free(lab);
 }
 
+/* Lookups that wait, and questions that have not ended though nobody waits for them any more. */
+static void an_environment_has_its_share_of_lookups(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(policy);
+    lab->process.lookups_max = 1;
+    const atomic_uint_fast64_t *reached = &tunnels_counters(lab->tunnels)->limits[LIMIT_share];
+    struct lab_port *first = lab_client(lab), *second = lab_client(lab), *third = lab_client(lab);
+    lab_send_text(first, CONNECT);
+    lab_commit(lab);
+    assert_int_equal(lab->queries, 1);
+    assert_int_equal(atomic_load(reached), 0);
+    lab_send_text(second, OTHER);
+    lab_commit(lab);
+    assert_int_equal(lab->queries, 1);
+    lab_commit(lab); /* the outcome too */
+    assert_true(got_text(second, "HTTP/1.1 503 ") && got_text(second, "limit_reached"));
+    assert_int_equal(lab_last(lab)->final_reason, REASON_LIMIT);
+    assert_int_equal(lab_last(lab)->final_stage, STAGE_RESOLVE);
+    assert_int_equal(atomic_load(reached), 1);
+    lab_finish(first, LAB_RESET); /* its two questions go on */
+    lab_send_text(third, OTHER);
+    lab_commit(lab);
+    lab_commit(lab);
+    assert_int_equal(lab->queries, 1);
+    assert_true(got_text(third, "limit_reached"));
+    assert_int_equal(atomic_load(reached), 2);
+    lab_advance(lab, 1000); /* until nobody has answered them */
+    struct lab_port *fourth = lab_client(lab);
+    lab_send_text(fourth, OTHER);
+    lab_commit(lab);
+    assert_int_equal(lab->queries, 2);
+    assert_int_equal(fourth->got_len, 0);
+    lab_free(lab);
+}
+
 static void the_cache_costs_no_room(void **state)
 {
     (void)state;
@@ -153,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_client_that_leaves_waits_no_more),
         cmocka_unit_test(a_question_outlives_its_tunnel),
         cmocka_unit_test(an_environment_has_its_share_of_room),
+        cmocka_unit_test(an_environment_has_its_share_of_lookups),
         cmocka_unit_test(the_cache_costs_no_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,14 @@ static void set_desks(struct audit_log *log, bool closed)
         desk_set_gate(log->desks[i].desk, closed);
 }
 
+/* Whether they wait for a record or not: what is open has to stop. */
+static void tell_desks(struct audit_log *log)
+{
+    for (size_t i = 0; i < log->desk_count; i++)
+        if (log->desks[i].notify != NULL)
+            log->desks[i].notify(log->desks[i].arg);
+}
+
 static uint64_t take_refused(struct audit_log *log)
 {
     uint64_t refused = 0;
@@ -51,6 +59,7 @@ void gate_close(struct audit_log *log, enum trouble trouble, const char *why)
     pthread_mutex_lock(&log->status_lock);
     snprintf(log->gate_why, sizeof log->gate_why, "%s", why);
     pthread_mutex_unlock(&log->status_lock);
+    tell_desks(log);
 }
 
 static void add_closed(struct audit_log *log)

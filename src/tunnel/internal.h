@@ -379,6 +379,10 @@ enum go tunnel_over_rate(struct tunnel *t);
 void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample);
 /* Tells a drain that nothing is left. */
 void tunnels_note_empty(struct tunnels *home);
+/* The gate as it is now: what follows from its shutting and its opening begins here. */
+void tunnels_note_gate(struct tunnels *home);
+/* Tells the desk whether anybody here waits for the writer. */
+void tunnels_mind_desk(struct tunnels *home);
 
 /* ---- lookup.c ---- */
 extern const struct lookup_calls tunnel_lookup_calls; /* of a tunnel */

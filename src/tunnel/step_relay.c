@@ -62,6 +62,7 @@ enum go tunnel_deadline(struct tunnel *t)
 
 bool tunnel_may_carry(struct tunnel *t)
 {
+    tunnels_note_gate(t->home); /* a writer that hangs tells nobody */
     if (!record_traffic_due(t)) {
         tunnel_wait_for(t, WAITING_CREDIT);
         return false;

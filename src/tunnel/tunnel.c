@@ -197,7 +197,7 @@ void tunnel_wait_done(struct tunnel *t)
         queue->last = t->wait_link;
     t->waiting_for = WAITING_NOTHING;
     if (home->waiting[WAITING_CREDIT].first == NULL && home->waiting[WAITING_DURABLE].first == NULL)
-        desk_set_waiting(home->o.desk, false);
+        tunnels_mind_desk(home);
 }
 
 void tunnel_cancel_pending(struct tunnel *t)

@@ -89,23 +89,32 @@ static void on_gate_timer(struct timer *timer)
     timer_set(home->o.services.wheel, timer, home->gate_closed_ms + RESET_AFTER_MS);
 }
 
-static void note_gate(struct tunnels *home)
+void tunnels_note_gate(struct tunnels *home)
 {
     bool closed = desk_gate_closed(home->o.desk);
     if (closed && home->gate_closed_ms == 0) {
         home->gate_closed_ms = home->o.services.now_ms(home->o.services.ctx);
         timer_set(home->o.services.wheel, &home->gate_timer, home->gate_closed_ms + PAUSE_AFTER_MS);
+        tunnels_mind_desk(home);
     } else if (!closed && home->gate_closed_ms != 0) {
         home->gate_closed_ms = 0;
         timer_cancel(&home->gate_timer);
+        tunnels_mind_desk(home);
         if (home->paused)
             resume_all(home);
     }
 }
 
+/* Whoever stands still behind a shut gate wants to be told when it opens, though no tunnel waits for a record. */
+void tunnels_mind_desk(struct tunnels *home)
+{
+    bool waits = home->waiting[WAITING_CREDIT].first != NULL || home->waiting[WAITING_DURABLE].first != NULL;
+    desk_set_waiting(home->o.desk, waits || home->gate_closed_ms != 0);
+}
+
 void tunnels_on_durable(struct tunnels *home)
 {
-    note_gate(home);
+    tunnels_note_gate(home);
     uint64_t durable = desk_durable(home->o.desk);
     bool closed = desk_gate_closed(home->o.desk);
     /* In the order of tickets: the first that still waits ends the walk. */
@@ -312,7 +321,7 @@ uint32_t tunnels_accept(struct tunnels *home, const struct tunnel_listener *list
     bool room = budget_take(&process->descriptors, 1, process->descriptors_max);
     if (!room)
         budget_take(&process->descriptors, 1, 0); /* it is open, so it counts, until it was turned away */
-    note_gate(home);
+    tunnels_note_gate(home);
     enum room own = room_of_client(t, &rest_ms);
     if (own == ROOM_FLOOD) {
         COUNT(home, turned_away, 1);

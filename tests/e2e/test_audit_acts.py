@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the audit log writes of itself and of long attempts, and what a sceptical auditor does to its writer."""
 import os
+import select
 import signal
 import subprocess
+import time
 
 from lab import wait_for
 from lab.gateway import Gateway
@@ -91,6 +93,37 @@ def test_the_unsigned_limit(lab):
     wait_for(allowed, 10, "the gate opens again")
     assert proxy.audit.event("gate_closed")["message"] == "nothing could be signed for too long"
     assert proxy.audit.event("gate_opened")["unmapped"]["refused"] >= 1
+    assert proxy.stop() == 0
+    assert proxy.audit.verifies()
+
+
+def test_an_open_tunnel_stops_while_records_cannot_be_written(lab):
+    """The gate shuts while nobody but one open tunnel is there: five seconds later nothing of it is read any more, and
+    when the gate opens it goes on, without anybody who comes or goes."""
+    origin = lab.origin(after_hello(echo))
+    proxy = gateway(lab, [lab.policy(hosts=[origin.at("a.test")])], {"unsigned_limit": "1s"})
+    client = proxy.tunnel("a.test", origin.port)
+    client.send(b"x").expect(data=b"x")
+    pid = signer_of(proxy)
+    os.kill(pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    try:
+        proxy.connect("denied.test", 443).expect(status=403)  # an entry that is to be signed
+
+        def is_held():
+            client.send(b"y")
+            if not select.select([client.sock], [], [], 1.0)[0]:
+                return True
+            client.sock.recv(100)
+            return False
+        wait_for(is_held, 20, "nothing is read from the tunnel any more")
+        assert time.monotonic() - begin > 5, "five seconds are open tunnels' own"
+        assert not client.eof
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    client.expect(data=b"y", seconds=8)
+    assert proxy.audit.event("gate_closed") and proxy.audit.event("gate_opened")
+    client.close()
     assert proxy.stop() == 0
     assert proxy.audit.verifies()
 

@@ -359,6 +359,38 @@ static void open_tunnels_pause_and_end_while_outcomes_cannot_be_written(void **s
     lab_free(lab);
 }
 
+/* Nobody says that the gate is shut, as when the writer hangs: bytes that come are what finds out. */
+static void a_tunnel_that_is_told_nothing_sees_the_gate_by_itself(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    struct lab_port *upstream = NULL;
+    struct lab_port *client = open_tunnel(lab, CONNECT_ALLOWED, &upstream);
+    uint8_t hello[2048];
+    size_t len = hello_for("allowed.test", hello);
+    lab_send(client, hello, len);
+    assert_false(desk_is_waiting(lab->desk));
+    desk_set_gate(lab->desk, true);
+    lab_send_text(client, "five seconds");
+    assert_int_equal(upstream->got_len, len + 12);
+    assert_true(desk_is_waiting(lab->desk)); /* it wants to hear when the gate opens */
+    lab_advance(lab, 5000);
+    lab_send_text(client, "held");
+    lab_send_text(upstream, "back");
+    assert_int_equal(upstream->got_len, len + 12);
+    assert_int_equal(client->got_len, 0);
+    lab_gate(lab, false);
+    assert_int_equal(upstream->got_len, len + 16);
+    assert_int_equal(client->got_len, 4);
+    assert_false(desk_is_waiting(lab->desk));
+    desk_set_gate(lab->desk, true);
+    lab_send_text(client, "x");
+    lab_advance(lab, 5000);
+    lab_advance(lab, 25000);
+    assert_true(client->proxy_closed && client->proxy_reset && upstream->proxy_closed);
+    lab_free(lab);
+}
+
 static void a_new_policy_judges_open_tunnels(void **state)
 {
     (void)state;
@@ -662,6 +694,7 @@ int main(void)
         cmocka_unit_test(deadlines_end_each_wait),
         cmocka_unit_test(without_evidence_nothing_leaves),
         cmocka_unit_test(open_tunnels_pause_and_end_while_outcomes_cannot_be_written),
+        cmocka_unit_test(a_tunnel_that_is_told_nothing_sees_the_gate_by_itself),
         cmocka_unit_test(a_new_policy_judges_open_tunnels),
         cmocka_unit_test(a_tunnel_that_waits_for_its_hello_is_revoked_with_an_alert),
         cmocka_unit_test(budgets_hold_at_n_and_break_at_n_plus_one),

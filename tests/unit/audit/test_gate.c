@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -267,6 +268,34 @@ static void a_commit_that_hangs(void **state)
     finish(&f, 1);
 }
 
+static bool is_told(const struct fixture *f, int within_ms)
+{
+    struct pollfd ready = {.fd = f->wake[0], .events = POLLIN};
+    char byte;
+    return poll(&ready, 1, within_ms) == 1 && read(f->wake[0], &byte, 1) == 1;
+}
+
+/* An open tunnel waits for no record, and has to stop all the same. */
+static void a_gate_that_shuts_is_told_to_who_waits_for_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f);
+    while (is_told(&f, 0))
+        continue;
+    assert_false(desk_is_waiting(f.desk));
+    atomic_store(&fail_writes, 1000000);
+    uint64_t ticket = fixture_seal(&f, RECORD_ATTEMPT, 77, "env-a");
+    assert_true(is_told(&f, 10000));
+    assert_true(desk_gate_closed(f.desk));
+    assert_false(is_told(&f, 0)); /* once */
+    atomic_store(&fail_writes, 0);
+    fixture_wait(&f, ticket);
+    fixture_wait(&f, fixture_seal(&f, RECORD_OUTCOME, 77, "env-a"));
+    wait_gate(&f, false);
+    finish(&f, 1);
+}
+
 static void a_dead_disk_does_not_hang_the_end(void **state)
 {
     (void)state;
@@ -310,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_removed_segment_is_put_back),
         cmocka_unit_test(a_replaced_segment_is_put_back),
         cmocka_unit_test(a_commit_that_hangs),
+        cmocka_unit_test(a_gate_that_shuts_is_told_to_who_waits_for_nothing),
         cmocka_unit_test(a_dead_disk_does_not_hang_the_end),
         cmocka_unit_test(a_signer_that_cannot_write),
     };

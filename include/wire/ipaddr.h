@@ -27,6 +27,10 @@ struct ipaddr {
  */
 MUST_CHECK enum err ipaddr_parse(struct span raw, struct ipaddr *out);
 
+/* "ADDR:PORT" or "[V6]:PORT", the address as above: brackets stand around an IPv6 address and around no other. A
+ * port is decimal, from min_port (0 where "any free one" has a meaning, else 1) to 65535. ERR_INVALID otherwise. */
+MUST_CHECK enum err ipaddr_parse_socket(struct span raw, uint16_t min_port, struct ipaddr *out, uint16_t *out_port);
+
 /* AF_INET and AF_INET6; others are ERR_INVALID. out_port may be NULL; it is in host order. */
 MUST_CHECK enum err ipaddr_from_sockaddr(const struct sockaddr *sa, struct ipaddr *out, uint16_t *out_port);
 
@@ -36,6 +40,7 @@ socklen_t ipaddr_to_sockaddr(const struct ipaddr *addr, uint16_t port, struct so
 /* Canonical text with NUL; gives its length. */
 size_t ipaddr_format(const struct ipaddr *addr, char out[static IPADDR_TEXT_MAX]);
 
+/* Same family and same bytes: an IPv4 address never equals the IPv6 address that holds it. */
 bool ipaddr_equal(const struct ipaddr *a, const struct ipaddr *b);
 
 /* An address prefix: no host bits, 0 to 32 or 0 to 128 bits. */

@@ -3,7 +3,6 @@
 #include "exec.h"
 #include "options.h"
 
-#include "base/text.h"
 #include "cli/verbs.h"
 #include "findings.h"
 
@@ -24,14 +23,16 @@ enum {
     OPT_DNS,
 };
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"policy",                                             'p', "FILE", 0, "environment file that decides (nothing may leave)", 0},
-    {"egress",                                              OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"audit-dir", OPT_AUDIT_DIR, "DIR", 0, "audit log (one of its own under the state directory, in exec)", 0},
-    {"dns",                                                    OPT_DNS, "ADDR:PORT", 0, "name server of the proxy, may be repeated (those of the system)", 0},
-    {"quiet",'q', 0, 0, "no lines while the command runs, no summary", 0},
-    {0                                                  },
+    {"policy",    'p',           "FILE",      0, "environment file that decides (nothing may leave)", 0},
+    {"egress",    OPT_EGRESS,    "FILE",      0, "the egress block in a file of its own", 0},
+    {"audit-dir", OPT_AUDIT_DIR, "DIR",       0, "audit log (one of its own under the state directory, in exec)", 0},
+    {"dns",       OPT_DNS,       "ADDR:PORT", 0, "name server of the proxy, may be repeated (those of the system)", 0},
+    {"quiet",     'q',           0,           0, "no lines while the command runs, no summary", 0},
+    {0},
 };
+/* clang-format on */
 
 static const char doc[] =
     "Runs CMD without a network: in user, network, mount, pid and ipc namespaces of its own, with a port of a proxy "
@@ -60,19 +61,11 @@ static const char doc[] =
 
 static void add_dns(struct argp_state *state, struct exec *e, const char *arg)
 {
-    const char *colon = strrchr(arg, ':');
-    size_t len = colon != NULL ? (size_t)(colon - arg) : 0;
-    struct span host = span_make(arg, len);
-    uint64_t port = 0;
     if (e->dns_count == DAEMON_DNS_MAX)
         argp_error(state, "more than %d name servers", DAEMON_DNS_MAX);
     struct resolver_server *server = &e->dns[e->dns_count++];
-    if (len >= 2 && host.data[0] == '[' && host.data[len - 1] == ']')
-        host = span_make(arg + 1, len - 2);
-    if (len == 0 || ipaddr_parse(host, &server->addr) != ERR_NONE ||
-        text_u64(span_text(colon + 1), 65535, &port) != ERR_NONE || port == 0)
+    if (ipaddr_parse_socket(span_text(arg), 1, &server->addr, &server->port) != ERR_NONE)
         argp_error(state, "--dns wants ADDR:PORT, not '%s'", arg);
-    server->port = (uint16_t)port;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

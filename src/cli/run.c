@@ -33,29 +33,35 @@ enum {
 
 #define DRAIN_MS 30000
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"config",                                                                                         'c', "FILE", 0, "a gateway's configuration: listeners, environments and all that follows here", 0},
-    {"policy",                                                                                          'p', "FILE", 0, "environment file that decides (required without --config)", 0},
-    {"egress",                  OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"catalogue",                                                                                                OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
-    {"listen",    'l', "WHERE", 0,
+    {"config",       'c',             "FILE",      0,
+     "a gateway's configuration: listeners, environments and all that follows here", 0},
+    {"policy",       'p',             "FILE",      0, "environment file that decides (required without --config)", 0},
+    {"egress",       OPT_EGRESS,      "FILE",      0, "the egress block in a file of its own", 0},
+    {"catalogue",    OPT_CATALOGUE,   "FILE",      0, "an operator's own catalogue of package managers' hosts", 0},
+    {"listen",       'l',             "WHERE",     0,
      "ADDR:PORT or unix:PATH[,mode=0660][,owner=NAME][,group=NAME], may be repeated (127.0.0.1:3128)", 0},
-    {"audit-dir",                                                                                               OPT_AUDIT_DIR, "DIR", 0, "audit log (audit under the state directory)", 0},
-    {"signer-dir",                                                                                               OPT_SIGNER_DIR, "DIR", 0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
-    {"privacy-dir",                                                                                         OPT_PRIVACY_DIR, "DIR", 0, "keys of the hashes that stand for secrets (AUDIT_DIR.privacy)", 0},
-    {"adopt",                                                                                          OPT_ADOPT, 0, 0, "the signer's memory is lost: go on from what the log says, and record it", 0},
-    {"admin",                                                         OPT_ADMIN, "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
-    {"workers",                                                                                                'w', "N", 0, "threads that carry traffic (one a core)", 0},
-    {"dns",OPT_DNS, "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
-    {"ready-fd",                                                                                               OPT_READY_FD, "N", 0, "descriptor that gets one JSON line when everything is up", 0},
-    {"drain",                                                                                               OPT_DRAIN, "TIME", 0, "how long open tunnels may go on after SIGTERM (30s)", 0},
-    {"sessions-dir",                                                                                         OPT_SESSIONS, "DIR", 0, "where each session gets a directory (sessions beside the admin socket)",
-     0},
-    {"user",                                                                                         OPT_USER, "NAME", 0, "account to become when started as root (sallyport, else nobody)", 0},
-    {"strict-files", OPT_STRICT, 0, 0, "group-writable policy files are errors", 0},
-    {"log-json",                                                                                                OPT_LOG_JSON, 0, 0, "the operational log as JSON", 0},
+    {"audit-dir",    OPT_AUDIT_DIR,   "DIR",       0, "audit log (audit under the state directory)", 0},
+    {"signer-dir",   OPT_SIGNER_DIR,  "DIR",       0, "key and memory of the signer (AUDIT_DIR.signer)", 0},
+    {"privacy-dir",  OPT_PRIVACY_DIR, "DIR",       0,
+     "keys of the hashes that stand for secrets (AUDIT_DIR.privacy)", 0},
+    {"adopt",        OPT_ADOPT,       0,           0,
+     "the signer's memory is lost: go on from what the log says, and record it", 0},
+    {"admin",        OPT_ADMIN,       "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"workers",      'w',             "N",         0, "threads that carry traffic (one a core)", 0},
+    {"dns",          OPT_DNS,         "ADDR:PORT", 0, "name server, may be repeated (those of the system)", 0},
+    {"ready-fd",     OPT_READY_FD,    "N",         0, "descriptor that gets one JSON line when everything is up", 0},
+    {"drain",        OPT_DRAIN,       "TIME",      0, "how long open tunnels may go on after SIGTERM (30s)", 0},
+    {"sessions-dir", OPT_SESSIONS,    "DIR",       0,
+     "where each session gets a directory (sessions beside the admin socket)", 0},
+    {"user",         OPT_USER,        "NAME",      0,
+     "account to become when started as root (sallyport, else nobody)", 0},
+    {"strict-files", OPT_STRICT,      0,           0, "group-writable policy files are errors", 0},
+    {"log-json",     OPT_LOG_JSON,    0,           0, "the operational log as JSON", 0},
     {0},
 };
+/* clang-format on */
 
 static const char doc[] =
     "Runs the proxy until SIGTERM. SIGHUP loads the policy again; a file that does not load leaves the old one in "
@@ -67,22 +73,6 @@ static const char doc[] =
     "  sallyport run --config /etc/sallyport/gateway.yaml\n\n"
     "Exit status: 0 drained and ended, 1 failed, 2 the audit log was tampered with, 3 it is locked or unavailable, "
     "4 it was rolled back, 64 wrong usage, 78 wrong configuration. Never needs root.";
-
-/* "ADDR:PORT" with an address literal; port 0 where `zero_port`. */
-static bool parse_socket(const char *text, bool zero_port, struct ipaddr *addr, uint16_t *port)
-{
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL)
-        return false;
-    struct span host = span_make(text, (size_t)(colon - text));
-    if (host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']')
-        host = span_make(host.data + 1, host.len - 2);
-    uint64_t number = 0;
-    if (ipaddr_parse(host, addr) != ERR_NONE || text_u64(span_text(colon + 1), 65535, &number) != ERR_NONE)
-        return false;
-    *port = (uint16_t)number;
-    return number != 0 || zero_port;
-}
 
 static unsigned socket_mode(struct argp_state *state, const char *text)
 {
@@ -126,7 +116,7 @@ static void add_listen(struct argp_state *state, struct daemon_options *o, char 
     struct daemon_listen *listen = &o->listen[o->listen_count++];
     if (strncmp(arg, "unix:", 5) == 0 && arg[5] != '\0') {
         read_unix(state, listen, arg + 5);
-    } else if (!parse_socket(arg, true, &listen->addr, &listen->port)) {
+    } else if (ipaddr_parse_socket(span_text(arg), 0, &listen->addr, &listen->port) != ERR_NONE) {
         argp_error(state, "--listen wants ADDR:PORT, [V6]:PORT or unix:PATH, not '%s'", arg);
     }
 }
@@ -136,7 +126,7 @@ static void add_dns(struct argp_state *state, struct daemon_options *o, const ch
     if (o->dns_count == DAEMON_DNS_MAX)
         argp_error(state, "more than %d name servers", DAEMON_DNS_MAX);
     struct resolver_server *server = &o->dns[o->dns_count++];
-    if (!parse_socket(arg, false, &server->addr, &server->port))
+    if (ipaddr_parse_socket(span_text(arg), 1, &server->addr, &server->port) != ERR_NONE)
         argp_error(state, "--dns wants ADDR:PORT, not '%s'", arg);
 }
 

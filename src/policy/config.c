@@ -30,7 +30,7 @@ static void load_dns(struct config_reader *r, const struct node *root)
     for (const struct node *item = list->first; all != NULL && item != NULL; item = item->next) {
         if (item->bad)
             continue;
-        if (config_socket(item->text, false, &all[count].addr, &all[count].port) == ERR_NONE)
+        if (ipaddr_parse_socket(item->text, 1, &all[count].addr, &all[count].port) == ERR_NONE)
             count++;
         else
             config_error(r, item, "dns", "write for instance 127.0.0.53:53 or \"[::1]:53\"",
@@ -240,8 +240,8 @@ enum err config_load(const char *path, bool strict, struct diag *diag, struct co
     return err;
 }
 
-/* Its keys stand in the text as they are, unless quotes hide them behind an escape: a long environment is not read twice
- * to see that it is one. */
+/* Its keys stand in the text as they are, unless quotes hide them behind an escape: a long environment is not read
+ * twice to see that it is one. */
 static bool may_be_one(struct span text)
 {
     static const char *const words[] = {"listeners", "environments", "\\"};

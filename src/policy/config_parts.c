@@ -2,7 +2,6 @@
 /* Listeners and environments. */
 #include "config_parts.h"
 
-#include "base/text.h"
 #include "data.h"
 #include "loader.h"
 
@@ -60,27 +59,6 @@ const char *config_path(struct config_reader *r, const struct node *map, const c
     return node == NULL ? NULL : beside(r, node, node->text);
 }
 
-enum err config_socket(struct span text, bool zero_port, struct ipaddr *out_addr, uint16_t *out_port)
-{
-    size_t colon = text.len;
-    while (colon > 0 && text.data[colon - 1] != ':')
-        colon--;
-    if (colon == 0)
-        return ERR_INVALID;
-    struct span host = span_first(text, colon - 1);
-    bool brackets = host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']';
-    if (brackets)
-        host = span_make(host.data + 1, host.len - 2);
-    struct ipaddr addr;
-    uint64_t port = 0;
-    if (ipaddr_parse(host, &addr) != ERR_NONE || (addr.family == 6) != brackets ||
-        text_u64(span_from(text, colon), 65535, &port) != ERR_NONE || (port == 0 && !zero_port))
-        return ERR_INVALID;
-    *out_addr = addr;
-    *out_port = (uint16_t)port;
-    return ERR_NONE;
-}
-
 /* ---- listeners ---- */
 
 static bool is_unix(struct span text)
@@ -96,7 +74,7 @@ static void load_listen(struct config_reader *r, const struct node *map, struct 
     out->is_unix = is_unix(node->text);
     if (out->is_unix)
         out->path = beside(r, node, span_from(node->text, 5));
-    else if (config_socket(node->text, true, &out->addr, &out->port) != ERR_NONE)
+    else if (ipaddr_parse_socket(node->text, 0, &out->addr, &out->port) != ERR_NONE)
         config_error(r, node, "listen",
                      "write for instance 127.0.0.1:3128, \"[::1]:3128\" or unix:/run/env-a/proxy.sock",
                      "'%.*s' is no place to listen on", SPAN_ARGS(node->text));

@@ -31,9 +31,6 @@ const char *config_string(struct config_reader *r, const struct node *map, const
 /* The same for a path, as seen from the directory of the file. */
 const char *config_path(struct config_reader *r, const struct node *map, const char *key);
 
-/* "ADDR:PORT" or "[V6]:PORT", the address in canonical form. */
-MUST_CHECK enum err config_socket(struct span text, bool zero_port, struct ipaddr *out_addr, uint16_t *out_port);
-
 /* The value of a key as a text of its own, every line and column of it as they are here; NULL if there is none. */
 const struct policy_text *config_part(struct config_reader *r, const struct node *map, const char *key);
 

@@ -2,7 +2,6 @@
 #include "place.h"
 
 #include "base/outbuf.h"
-#include "base/text.h"
 #include "wire/ipaddr.h"
 
 #include <sys/un.h>
@@ -23,22 +22,12 @@ static void set_tcp(const struct ipaddr *addr, uint16_t port, struct place *out)
 
 static enum err parse_tcp(struct span text, uint16_t min_port, struct place *out)
 {
-    size_t colon = text.len;
-    while (colon > 0 && text.data[colon - 1] != ':')
-        colon--;
-    if (colon == 0)
-        return ERR_INVALID;
-    struct span host = span_first(text, colon - 1);
-    bool brackets = host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']';
-    if (brackets)
-        host = span_make(host.data + 1, host.len - 2);
     struct ipaddr addr;
-    uint64_t port = 0;
-    if (ipaddr_parse(host, &addr) != ERR_NONE || (addr.family == 6) != brackets ||
-        text_u64(span_from(text, colon), 65535, &port) != ERR_NONE || port < min_port)
-        return ERR_INVALID;
-    set_tcp(&addr, (uint16_t)port, out);
-    return ERR_NONE;
+    uint16_t port;
+    enum err err = ipaddr_parse_socket(text, min_port, &addr, &port);
+    if (err == ERR_NONE)
+        set_tcp(&addr, port, out);
+    return err;
 }
 
 static enum err parse_unix(struct span text, struct span path, struct place *out)

@@ -166,6 +166,27 @@ size_t ipaddr_format(const struct ipaddr *addr, char out[static IPADDR_TEXT_MAX]
     return format(addr, usual_tail(addr), out);
 }
 
+enum err ipaddr_parse_socket(struct span raw, uint16_t min_port, struct ipaddr *out, uint16_t *out_port)
+{
+    size_t colon = raw.len;
+    while (colon > 0 && raw.data[colon - 1] != ':')
+        colon--;
+    if (colon == 0)
+        return ERR_INVALID;
+    struct span host = span_first(raw, colon - 1);
+    bool brackets = host.len >= 2 && host.data[0] == '[' && host.data[host.len - 1] == ']';
+    if (brackets)
+        host = span_make(host.data + 1, host.len - 2);
+    struct ipaddr addr;
+    uint64_t port = 0;
+    if (ipaddr_parse(host, &addr) != ERR_NONE || (addr.family == 6) != brackets ||
+        text_u64(span_from(raw, colon), 65535, &port) != ERR_NONE || port < min_port)
+        return ERR_INVALID;
+    *out = addr;
+    *out_port = (uint16_t)port;
+    return ERR_NONE;
+}
+
 enum err ipaddr_from_sockaddr(const struct sockaddr *sa, struct ipaddr *out, uint16_t *out_port)
 {
     struct ipaddr addr = {0};

@@ -140,6 +140,59 @@ static void sockaddr_round_trip(void **state)
     assert_int_equal(untouched.bytes[0], 1);
 }
 
+struct socket_row {
+    const char *raw;
+    int family; /* 0: refused */
+    int port;
+};
+
+static const struct socket_row sockets[] = {
+    {"127.0.0.1:3128",         4, 3128 },
+    {"127.0.0.1:65535",        4, 65535},
+    {"127.0.0.1:1",            4, 1    },
+    {"[::1]:53",               6, 53   },
+    {"[2001:db8::1]:443",      6, 443  },
+    {"127.0.0.1:65536",        0, 0    },
+    {"127.0.0.1:",             0, 0    },
+    {"127.0.0.1",              0, 0    },
+    {"127.0.0.1:08",           0, 0    },
+    {"127.0.0.1:+8",           0, 0    },
+    {"127.0.0.1: 8",           0, 0    },
+    {"[127.0.0.1]:80",         0, 0    },
+    {"::1:80",                 0, 0    },
+    {"[::1]80",                0, 0    },
+    {"[::1:80",                0, 0    },
+    {"[]:80",                  0, 0    },
+    {"[:80",                   0, 0    },
+    {"[::1%lo]:80",            0, 0    },
+    {"localhost:80",           0, 0    },
+    {":80",                    0, 0    },
+    {":",                      0, 0    },
+    {"",                       0, 0    },
+    {"127.0.0.1:3128:3128",    0, 0    },
+    {"18446744073709551616:1", 0, 0    },
+};
+
+static void reads_sockets(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
+        const struct socket_row *row = &sockets[i];
+        struct ipaddr addr = {.family = 0x55};
+        uint16_t port = 7;
+        enum err err = ipaddr_parse_socket(span_text(row->raw), 1, &addr, &port);
+        if (row->family == 0 && (err != ERR_INVALID || addr.family != 0x55 || port != 7))
+            fail_msg("'%s' not refused, or an output touched", row->raw);
+        if (row->family != 0 && (err != ERR_NONE || addr.family != row->family || port != row->port))
+            fail_msg("'%s' refused, or read as another", row->raw);
+    }
+    struct ipaddr addr;
+    uint16_t port = 7;
+    assert_int_equal(ipaddr_parse_socket(span_text("127.0.0.1:0"), 1, &addr, &port), ERR_INVALID);
+    assert_int_equal(ipaddr_parse_socket(span_text("127.0.0.1:0"), 0, &addr, &port), ERR_NONE);
+    assert_int_equal(port, 0);
+}
+
 static void families_are_never_equal(void **state)
 {
     (void)state;
@@ -274,6 +327,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_rows),
         cmocka_unit_test(refuses_nul),
+        cmocka_unit_test(reads_sockets),
         cmocka_unit_test(sockaddr_round_trip),
         cmocka_unit_test(families_are_never_equal),
         cmocka_unit_test(reads_prefixes),

@@ -29,8 +29,9 @@ static void load_agent(struct loader *l, struct node *node)
     struct span kept = arena_copy(&l->policy->arena, span_text(path));
     if (kept.data == NULL || load_file_open(l, path, YAML_BYTES_MAX, node, &bytes) != ERR_NONE)
         return;
-    load_file_read(l, (const char *)kept.data, "agent", &bytes.mark, span_make(bytes.data, bytes.len));
-    load_source(l, "agent", span_make(bytes.data, bytes.len));
+    struct span hash =
+        load_file_read(l, (const char *)kept.data, "agent", &bytes.mark, span_make(bytes.data, bytes.len));
+    load_source(l, "agent", hash);
     struct reading reading = {.loader = l, .path = (const char *)kept.data};
     const struct node *root =
         agent_tree(&l->trees, reading.path, span_make(bytes.data, bytes.len), l->diag, &l->memory);

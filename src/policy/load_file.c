@@ -37,8 +37,8 @@ enum err load_file_open(struct loader *l, const char *path, size_t max_bytes, co
     return say_not_kept(l, path, at);
 }
 
-void load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
-                    struct span text)
+struct span load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
+                           struct span text)
 {
     struct policy *p = l->policy;
     uint32_t count = p->read.count;
@@ -46,7 +46,7 @@ void load_file_read(struct loader *l, const char *path, const char *kind, const 
     if ((count & (count - 1)) == 0) {
         struct policy_file *more = arena_array(&p->arena, count == 0 ? 1 : 2 * (size_t)count, sizeof *more);
         if (more == NULL)
-            return;
+            return span_make(NULL, 0); /* and nothing is loaded */
         if (count > 0)
             memcpy(more, p->read.at, count * sizeof *more);
         p->read.at = more;
@@ -56,4 +56,5 @@ void load_file_read(struct loader *l, const char *path, const char *kind, const 
     digest_once(text, file->sha256);
     if (l->given->read != NULL)
         l->given->read(l->given->read_arg, file);
+    return span_make(file->sha256, sizeof file->sha256);
 }

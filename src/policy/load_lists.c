@@ -82,8 +82,8 @@ static void load_list(struct loader *l, struct node *node, enum name_kind kind, 
     if (kept.data == NULL || load_file_open(l, path, LIST_FILE_BYTES_MAX, node, &bytes) != ERR_NONE)
         return;
     out->path = (const char *)kept.data;
-    load_file_read(l, out->path, "list", &bytes.mark, span_make(bytes.data, bytes.len));
-    load_source(l, kind == NAME_FILE ? "allowed_host_file" : "blocklist", span_make(bytes.data, bytes.len));
+    struct span hash = load_file_read(l, out->path, "list", &bytes.mark, span_make(bytes.data, bytes.len));
+    load_source(l, kind == NAME_FILE ? "allowed_host_file" : "blocklist", hash);
     struct list_reader r = {
         .l = l, .path = out->path, .kind = kind, .index = index, .flags = kind == NAME_FILE ? HOST_ALLOWS : 0};
     read_lines(&r, span_make(bytes.data, bytes.len));

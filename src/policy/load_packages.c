@@ -14,7 +14,8 @@ static bool has_word(const struct node *list, struct span word)
     return false;
 }
 
-/* A manager counts as declared when it names a package: exported environments list every manager, most of them empty. */
+/* A manager counts as declared when it names a package: exported environments list every manager, most of them
+ * empty. */
 static bool is_declared(const struct loader *l, const struct catalogue_group *group)
 {
     if (l->packages == NULL || l->packages->kind != NODE_MAP)
@@ -166,14 +167,14 @@ static bool read_catalogue(struct loader *l)
     const char *path = l->catalogue_path;
     if (path != NULL && load_file_open(l, path, YAML_BYTES_MAX, NULL, &bytes) != ERR_NONE)
         return false;
-    struct span text = span_make(bytes.data, bytes.len);
+    struct span text = span_make(bytes.data, bytes.len), hash = {0};
     if (path != NULL && keep_file(l, path) != NULL)
-        load_file_read(l, l->policy->catalogue_file, "catalogue", &bytes.mark, text);
+        hash = load_file_read(l, l->policy->catalogue_file, "catalogue", &bytes.mark, text);
     enum err err = catalogue_text(path, text, l->diag, &l->catalogue);
     if (err == ERR_NO_MEMORY)
         l->memory = true;
     if (err == ERR_NONE && path != NULL && l->policy->opens_packages)
-        load_source(l, "catalogue file", text);
+        load_source(l, "catalogue file", hash);
     free(bytes.data);
     return err == ERR_NONE;
 }

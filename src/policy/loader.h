@@ -46,15 +46,16 @@ struct finding *lint_at(struct loader *l, const struct place *place, const char 
 /* Where a value stands, its text copied into the policy. */
 struct place load_place(struct loader *l, const struct node *node);
 
-/* Part of the policy's id. */
+/* Part of the policy's id. A file that the policy names is told by its hash: it may be large, and is hashed once. */
 void load_source(struct loader *l, const char *kind, struct span bytes);
 
 /* load_file.c: as file_read(), or the text of then where the sources have it. `at` may be NULL. */
 MUST_CHECK enum err load_file_open(struct loader *l, const char *path, size_t max_bytes, const struct node *at,
                                    struct file_bytes *out);
-/* The policy was read from this file too. `path` is the policy's own. */
-void load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
-                    struct span text);
+/* The policy was read from this file too. `path` is the policy's own. Gives the text's SHA-256, which lives as long
+ * as the policy. */
+struct span load_file_read(struct loader *l, const char *path, const char *kind, const struct policy_mark *mark,
+                           struct span text);
 
 /* A value of a row of the limits; its default where it was found bad. */
 uint64_t load_limit(const struct node *node, const struct limit_row *row);

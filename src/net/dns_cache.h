@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dns_cache: raw answers by name and type, for their TTL within bounds. Failures are not kept, verdicts never come here.
- * Bounded: the entry that was not used for the longest time makes room. One thread.
+ * dns_cache: raw answers by name and type, for their TTL within bounds. Failures are not kept, verdicts never come
+ * here. Bounded: the entry that was not used for the longest time makes room. One thread.
  */
 #ifndef NET_DNS_CACHE_H
 #define NET_DNS_CACHE_H

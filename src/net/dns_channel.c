@@ -5,32 +5,20 @@
 
 #include "base/assert.h"
 #include "base/digest.h"
+#include "dns_socket.h"
 #include "loop_impl.h"
 
 #include <ares.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #define TRIES            3    /* of each server */
 #define FIRST_TIMEOUT_MS 1000 /* doubled with each round through the servers */
-/* Datagrams that answer nothing, in one event: a flood of them must not keep the loop. The rest is for the next turn. */
-#define STRAYS_MAX  64
-#define SOCKETS_MAX ((size_t)2 * DNS_SERVERS_MAX) /* one for UDP and one for TCP each */
-
-struct dns_socket {
-    struct dns_channel *channel; /* NULL: free */
-    int fd;
-    int type;
-    struct resolver_server server;
-    short watched;
-    struct event event;
-};
+/* Datagrams that answer nothing, in one event: a flood of them must not keep the loop. The rest is for the next
+ * turn. */
+#define STRAYS_MAX 64
 
 struct dns_channel {
     struct loop *loop;
@@ -43,7 +31,7 @@ struct dns_channel {
     uint64_t sent;
     unsigned asked;
     unsigned strays; /* in the event under way */
-    struct dns_socket sockets[SOCKETS_MAX];
+    struct dns_sockets sockets;
 };
 
 static void query_link(struct dns_query **list, struct dns_query *query)
@@ -81,118 +69,41 @@ static uint16_t be16(const unsigned char *bytes)
     return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
-/* Sockets. */
+/* What the library does with its sockets. */
 
-static void channel_process(struct dns_channel *channel, int read_fd, int write_fd);
-
-static void socket_event(evutil_socket_t fd, short events, void *arg)
-{
-    struct dns_socket *s = arg;
-
-    channel_process(s->channel, (events & EV_READ) != 0 ? fd : ARES_SOCKET_BAD,
-                    (events & EV_WRITE) != 0 ? fd : ARES_SOCKET_BAD);
-}
-
-static struct dns_socket *socket_of(struct dns_channel *channel, int fd)
-{
-    for (size_t i = 0; i < SOCKETS_MAX; i++) {
-        if (channel->sockets[i].channel != NULL && channel->sockets[i].fd == fd) {
-            return &channel->sockets[i];
-        }
-    }
-    return NULL;
-}
-
-static void socket_watch(struct dns_socket *s, short events)
-{
-    if (s->watched == events) {
-        return;
-    }
-    if (s->watched != 0) {
-        event_del(&s->event);
-    }
-    s->watched = events;
-    if (events != 0) {
-        event_assign(&s->event, loop_base(s->channel->loop), s->fd, (short)(events | EV_PERSIST), socket_event, s);
-        /* Without memory the query times out, like one whose answer is lost. */
-        int ignored = event_add(&s->event, NULL);
-
-        (void)ignored;
-    }
-}
-
-/* What c-ares wants to know of a socket has changed. */
 static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable)
 {
-    struct dns_socket *s = socket_of(data, fd);
+    struct dns_channel *channel = data;
+    struct dns_socket *s = dns_socket_of(&channel->sockets, fd);
 
     if (s != NULL) {
-        socket_watch(s, (short)((readable ? EV_READ : 0) | (writable ? EV_WRITE : 0)));
+        dns_socket_watch(s, readable != 0, writable != 0);
     }
 }
 
 static ares_socket_t hook_socket(int family, int type, int protocol, void *data)
 {
     struct dns_channel *channel = data;
-    int one = 1;
 
-    for (size_t i = 0; i < SOCKETS_MAX; i++) {
-        struct dns_socket *s = &channel->sockets[i];
+    return dns_socket_open(&channel->sockets, family, type, protocol);
+}
 
-        if (s->channel == NULL) {
-            s->fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-            if (s->fd >= 0) {
-                s->channel = channel;
-                s->type = type;
-                s->watched = 0;
-            }
-            if (s->fd >= 0 && type == SOCK_STREAM) {
-                setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-            }
-            return s->fd;
-        }
-    }
-    errno = EMFILE;
-    return ARES_SOCKET_BAD;
+static struct dns_socket *socket_of(struct dns_channel *channel, int fd)
+{
+    struct dns_socket *s = dns_socket_of(&channel->sockets, fd);
+
+    ASSERT(s != NULL);
+    return s;
 }
 
 static int hook_close(ares_socket_t fd, void *data)
 {
-    struct dns_socket *s = socket_of(data, fd);
-
-    ASSERT(s != NULL);
-    socket_watch(s, 0);
-    s->channel = NULL;
-    return close(fd);
+    return dns_socket_close(socket_of(data, fd));
 }
 
-static void server_of(const struct sockaddr *sa, struct resolver_server *out)
-{
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-
-    *out = (struct resolver_server){0};
-    if (sa->sa_family == AF_INET) {
-        memcpy(&v4, sa, sizeof(v4));
-        out->addr.family = 4;
-        memcpy(out->addr.bytes, &v4.sin_addr, 4);
-        out->port = ntohs(v4.sin_port);
-    } else if (sa->sa_family == AF_INET6) {
-        memcpy(&v6, sa, sizeof(v6));
-        out->addr.family = 6;
-        memcpy(out->addr.bytes, &v6.sin6_addr, 16);
-        out->port = ntohs(v6.sin6_port);
-    }
-}
-
-/* A connected UDP socket takes nothing from anybody but the server: the kernel compares address and port. */
 static int hook_connect(ares_socket_t fd, const struct sockaddr *sa, ares_socklen_t len, void *data)
 {
-    struct dns_socket *s = socket_of(data, fd);
-
-    ASSERT(s != NULL);
-    server_of(sa, &s->server);
-    return connect(fd, sa, len);
+    return dns_socket_connect(socket_of(data, fd), sa, len);
 }
 
 /* True if the datagram answers a query that is under way here. */
@@ -223,7 +134,6 @@ static ares_ssize_t hook_receive(ares_socket_t fd, void *buf, size_t len, int fl
     struct dns_channel *channel = data;
     const struct dns_socket *s = socket_of(channel, fd);
 
-    ASSERT(s != NULL);
     if (from == NULL) {
         return recv(fd, buf, len, flags);
     }
@@ -277,10 +187,9 @@ static ares_ssize_t hook_send(ares_socket_t fd, const struct iovec *parts, int c
     struct msghdr message = {.msg_iov = list.for_sendmsg, .msg_iovlen = (size_t)count};
     ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
 
-    ASSERT(s != NULL);
     if (n < 0 && errno == ECONNREFUSED && s->type == SOCK_DGRAM) {
-        /* An ICMP error for an earlier datagram, which nobody has been told of now. This one has not been sent: send it,
-         * and its own error will be read. */
+        /* An ICMP error for an earlier datagram, which nobody has been told of now. This one has not been sent: send
+         * it, and its own error will be read. */
         n = sendmsg(fd, &message, MSG_NOSIGNAL);
     }
     size_t left = n > 0 ? (size_t)n : 0;
@@ -322,6 +231,11 @@ static void channel_process(struct dns_channel *channel, int read_fd, int write_
     channel->strays = 0;
     ares_process_fd(channel->ares, read_fd, write_fd);
     channel_rearm(channel);
+}
+
+static void channel_ready(void *arg, int fd, bool readable, bool writable)
+{
+    channel_process(arg, readable ? fd : ARES_SOCKET_BAD, writable ? fd : ARES_SOCKET_BAD);
 }
 
 static void channel_due(struct timer *timer)
@@ -391,6 +305,7 @@ struct dns_channel *dns_channel_new(struct loop *loop, const struct resolver_ser
         return NULL;
     }
     channel->loop = loop;
+    channel->sockets = (struct dns_sockets){.loop = loop, .fn = channel_ready, .arg = channel};
     channel->fn = fn;
     channel->arg = arg;
     channel->born_ms = loop_now_ms(loop);

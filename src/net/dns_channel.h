@@ -16,7 +16,7 @@
 
 #include "net/resolver.h"
 
-#define DNS_SERVERS_MAX 8
+#include "dns_socket.h"
 
 struct dns_channel;
 

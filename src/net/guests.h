@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * guests: the libevent base of a loop, for those who bring events of libevent's kind: the sockets of c-ares, the daemon's
- * signals and admin socket. The loop waits for its epoll descriptor and lets it run when that is readable.
+ * guests: the libevent base of a loop, for those who bring events of libevent's kind: the sockets of c-ares, the
+ * daemon's signals and admin socket. The loop waits for its epoll descriptor and lets it run when that is readable.
  */
 #ifndef NET_GUESTS_H
 #define NET_GUESTS_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When is a socket drained? An edge comes once, so `readable` must stay set until nothing is left: neither bytes nor the
- * end behind them. recv(2) saying EAGAIN proves that, and costs a system call for every message relayed. A read shorter
- * than the buffer proves it too, on these conditions:
+ * When is a socket drained? An edge comes once, so `readable` must stay set until nothing is left: neither bytes nor
+ * the end behind them. recv(2) saying EAGAIN proves that, and costs a system call for every message relayed. A read
+ * shorter than the buffer proves it too, on these conditions:
  *
  *  - The socket is TCP. There a short read means that the receive queue was empty at that moment; only the mark of
  *    urgent data stops a read earlier. (A Unix socket also stops where credentials or descriptors change.)
@@ -17,8 +17,8 @@
  * after the last byte, so nothing but the end is left, and the next read says so without a system call.
  *
  * A send that takes less than it was given has met the full buffer (the kernel notes that somebody waits for space), so
- * it clears `writable` at once. splice(2) may also stop where a pipe has no free slots or at a signal: there EAGAIN alone
- * counts.
+ * it clears `writable` at once. splice(2) may also stop where a pipe has no free slots or at a signal: there EAGAIN
+ * alone counts.
  */
 #include "net/port.h"
 

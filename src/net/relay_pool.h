@@ -2,8 +2,8 @@
 /*
  * relay_pool: what lanes of one worker share: the copy buffer, chunks for what a receiver did not take, and pipes.
  *
- * Chunks come in sizes of a power of two from 4 KiB to the buffer's, and a few of each are kept. One of the largest lies
- * in reserve before anything is read, so that bytes that were read can always be held. Pipes are kept for good: an
+ * Chunks come in sizes of a power of two from 4 KiB to the buffer's, and a few of each are kept. One of the largest
+ * lies in reserve before anything is read, so that bytes that were read can always be held. Pipes are kept for good: an
  * empty one costs no memory worth speaking of, but counts against what an unprivileged user may have.
  */
 #ifndef NET_RELAY_POOL_H

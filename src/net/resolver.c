@@ -10,9 +10,8 @@
 
 #include "answers.h"
 #include "base/assert.h"
-#include "base/digest.h"
-#include "dns_asker.h"
 #include "dns_cache.h"
+#include "flight.h"
 #include "loop_impl.h"
 #include "resolv_conf.h"
 
@@ -22,28 +21,8 @@
 #define TTL_MAX_S        300
 #define NEGATIVE_TTL_S   30
 #define SECOND_FAMILY_MS 50
-#define BUCKETS          1024U
 #define LOOKUPS_A_SLAB   8
-#define FLIGHTS_A_SLAB   8
 #define FAMILIES         2U
-
-struct flight {
-    struct dns_query query; /* first: the asker gives it back */
-    struct flight *next;    /* of the same bucket */
-    struct slot *waiting;
-    void (*ended)(void *note, const struct lookup_question *question);
-    void *note; /* of the lookup that it began for */
-    uint64_t from_ms;
-};
-
-/* One family of a lookup. */
-struct slot {
-    struct slot *next, **link; /* in flight->waiting */
-    struct flight *flight;     /* NULL: there is an answer */
-    struct lookup *lookup;
-    bool asked; /* the flight began for this lookup: what it sends counts here */
-    struct dns_addresses answer;
-};
 
 struct lookup {
     struct resolver *resolver;
@@ -60,42 +39,15 @@ struct lookup {
 struct resolver {
     struct loop *loop;
     struct resolver_options options;
-    struct dns_asker *asker; /* NULL: no server */
     struct dns_cache *cache;
-    struct hash_key key;
     struct pool lookups;
-    struct pool flights;
     struct lookup *complete; /* to be told */
-    struct flight *buckets[BUCKETS];
+    struct flights flights;
 };
 
 static const enum dns_type family_type[FAMILIES] = {DNS_TYPE_A, DNS_TYPE_AAAA};
 
 /* Lookups. */
-
-static void slot_unlink(struct slot *slot)
-{
-    if (slot->link == NULL) {
-        return;
-    }
-    *slot->link = slot->next;
-    if (slot->next != NULL) {
-        slot->next->link = slot->link;
-    }
-    slot->next = NULL;
-    slot->link = NULL;
-}
-
-static void slot_link(struct slot *slot, struct flight *flight)
-{
-    slot->flight = flight;
-    slot->next = flight->waiting;
-    slot->link = &flight->waiting;
-    if (slot->next != NULL) {
-        slot->next->link = &slot->next;
-    }
-    flight->waiting = slot;
-}
 
 static void complete_unlink(struct lookup *lookup)
 {
@@ -128,7 +80,7 @@ static void lookup_end(struct lookup *lookup)
     timer_cancel(&lookup->second);
     complete_unlink(lookup);
     for (size_t f = 0; f < FAMILIES; f++) {
-        slot_unlink(&lookup->slots[f]);
+        slot_leave(&lookup->slots[f]);
     }
     /* Nobody looks at it again: it is in no list, and a timer that calls back has let go of it. */
     pool_give(&lookup->resolver->lookups, lookup);
@@ -200,33 +152,6 @@ static void await_second_family(struct lookup *lookup)
 
 /* Flights. */
 
-static struct flight **flight_find(struct resolver *resolver, const struct hostname *name, enum dns_type type)
-{
-    uint64_t hash = hash_keyed(&resolver->key, hostname_span(name));
-    struct flight **link = &resolver->buckets[hash % BUCKETS];
-
-    while (*link != NULL && ((*link)->query.type != type || !hostname_equal(&(*link)->query.name, name))) {
-        link = &(*link)->next;
-    }
-    return link;
-}
-
-static struct flight *flight_start(struct resolver *resolver, struct flight **link, const struct hostname *name,
-                                   enum dns_type type)
-{
-    struct flight *flight = pool_take(&resolver->flights);
-
-    if (flight == NULL) {
-        return NULL;
-    }
-    flight->query.name = *name;
-    flight->query.type = type;
-    flight->from_ms = loop_now_ms(resolver->loop);
-    *link = flight;
-    dns_ask(resolver->asker, &flight->query);
-    return flight;
-}
-
 /* Hands the answer to who waits, and lists those that have all they waited for. Calls nobody. */
 static void flight_land(struct resolver *resolver, struct flight *flight)
 {
@@ -234,7 +159,7 @@ static void flight_land(struct resolver *resolver, struct flight *flight)
         struct slot *slot = flight->waiting;
         struct lookup *lookup = slot->lookup;
 
-        slot_unlink(slot);
+        slot_leave(slot);
         slot->flight = NULL;
         slot->answer = flight->query.answer;
         lookup->sent += slot->asked ? flight->query.sent : 0;
@@ -246,37 +171,15 @@ static void flight_land(struct resolver *resolver, struct flight *flight)
     }
 }
 
-static void flight_report(struct resolver *resolver, const struct flight *flight)
-{
-    const struct dns_query *query = &flight->query;
-    const struct lookup_question question = {
-        .name = &query->name,
-        .type = query->type,
-        .answer = &query->answer,
-        .sent = query->sent,
-        .took_ms = (uint32_t)(loop_now_ms(resolver->loop) - flight->from_ms),
-        .server = query->server,
-        .tcp = query->tcp,
-        .rcode = query->rcode,
-    };
-
-    if (flight->ended != NULL) {
-        flight->ended(flight->note, query->sent > 0 ? &question : NULL);
-    }
-}
-
 static void flight_answered(void *arg, struct dns_query *query)
 {
     struct resolver *resolver = arg;
-    struct flight *flight = (struct flight *)(void *)query;
-    struct flight **link = flight_find(resolver, &query->name, query->type);
+    struct flight *flight = flight_take(&resolver->flights, query);
 
-    ASSERT(*link == flight);
-    *link = flight->next;
     dns_cache_store(resolver->cache, &query->name, query->type, &query->answer, loop_now_ms(resolver->loop));
-    flight_report(resolver, flight);
+    flight_report(&resolver->flights, flight);
     flight_land(resolver, flight);
-    pool_give(&resolver->flights, flight);
+    flight_give(&resolver->flights, flight);
     while (resolver->complete != NULL) {
         lookup_report(resolver->complete);
     }
@@ -298,12 +201,12 @@ static unsigned lookup_find(struct lookup *lookup, const struct hostname *name,
             slot->answer = *found[f];
             continue;
         }
-        struct flight *flight = *flight_find(lookup->resolver, name, family_type[f]);
+        struct flight *flight = flight_find(&lookup->resolver->flights, name, family_type[f]);
 
         slot->asked = flight == NULL;
         missing += slot->asked;
         if (flight != NULL) {
-            slot_link(slot, flight);
+            slot_wait(slot, flight);
             lookup->joined = true;
         }
     }
@@ -313,7 +216,6 @@ static unsigned lookup_find(struct lookup *lookup, const struct hostname *name,
 /* What was begun and cannot be asked ends at once. */
 static enum err lookup_ask(struct lookup *lookup, const struct hostname *name, void *note)
 {
-    struct resolver *resolver = lookup->resolver;
     enum err err = ERR_NONE;
 
     for (size_t f = 0; f < FAMILIES; f++) {
@@ -322,13 +224,13 @@ static enum err lookup_ask(struct lookup *lookup, const struct hostname *name, v
         if (!slot->asked) {
             continue;
         }
-        struct flight **link = flight_find(resolver, name, family_type[f]);
-        struct flight *flight = err == ERR_NONE ? flight_start(resolver, link, name, family_type[f]) : NULL;
+        struct flight *flight = NULL;
 
+        if (err == ERR_NONE) {
+            flight = flight_start(&lookup->resolver->flights, name, family_type[f], lookup->calls->ended, note);
+        }
         if (flight != NULL) {
-            flight->note = note;
-            flight->ended = lookup->calls->ended;
-            slot_link(slot, flight);
+            slot_wait(slot, flight);
             continue;
         }
         err = ERR_NO_MEMORY;
@@ -371,8 +273,8 @@ static enum err lookup_start(struct resolver *resolver, const struct hostname *n
     enum err err = lookup_begin(lookup, name, found);
 
     if (err != ERR_NONE) {
-        slot_unlink(&lookup->slots[0]);
-        slot_unlink(&lookup->slots[1]);
+        slot_leave(&lookup->slots[0]);
+        slot_leave(&lookup->slots[1]);
         pool_give(&resolver->lookups, lookup);
         return err;
     }
@@ -397,12 +299,12 @@ enum err resolver_lookup(struct resolver *resolver, const struct hostname *name,
         answers_merge(found, out);
         return ERR_NONE;
     }
-    if (resolver->asker == NULL) {
+    if (resolver->flights.asker == NULL) {
         return ERR_CLOSED;
     }
     /* Flights may outlive their lookups by the time that c-ares gives a server, so they are bounded, too. */
     if (resolver->lookups.taken >= resolver->options.pending_max ||
-        resolver->flights.taken + FAMILIES > (size_t)resolver->options.pending_max * FAMILIES) {
+        resolver->flights.pool.taken + FAMILIES > (size_t)resolver->options.pending_max * FAMILIES) {
         return ERR_TOO_BIG;
     }
     enum err err = lookup_start(resolver, name, timeout_ms, found, calls, arg, &lookup);
@@ -449,7 +351,7 @@ static enum err resolver_open(struct resolver *resolver)
     if (count == 0) {
         return ERR_NONE;
     }
-    return dns_asker_new(resolver->loop, servers, count, flight_answered, resolver, &resolver->asker);
+    return dns_asker_new(resolver->loop, servers, count, flight_answered, resolver, &resolver->flights.asker);
 }
 
 enum err resolver_new(struct loop *loop, const struct resolver_options *options, struct resolver **out)
@@ -466,9 +368,8 @@ enum err resolver_new(struct loop *loop, const struct resolver_options *options,
     default_u32(&resolver->options.negative_ttl_s, NEGATIVE_TTL_S);
     default_u32(&resolver->options.pending_max, RESOLVER_PENDING_MAX);
     default_u32(&resolver->options.second_family_ms, SECOND_FAMILY_MS);
-    random_bytes(&resolver->key, sizeof(resolver->key));
     pool_init(&resolver->lookups, sizeof(struct lookup), LOOKUPS_A_SLAB);
-    pool_init(&resolver->flights, sizeof(struct flight), FLIGHTS_A_SLAB);
+    flights_init(&resolver->flights, loop);
     enum err err = resolver_open(resolver);
 
     resolver->options.servers = NULL; /* the caller's; the asker has its copy */
@@ -485,8 +386,8 @@ void resolver_free(struct resolver *resolver)
     if (resolver == NULL) {
         return;
     }
-    dns_asker_free(resolver->asker);
-    pool_end(&resolver->flights);
+    dns_asker_free(resolver->flights.asker);
+    flights_end(&resolver->flights);
     pool_end(&resolver->lookups);
     dns_cache_free(resolver->cache);
     free(resolver);
@@ -494,5 +395,5 @@ void resolver_free(struct resolver *resolver)
 
 uint64_t resolver_sent(const struct resolver *resolver)
 {
-    return resolver->asker == NULL ? 0 : dns_asker_sent(resolver->asker);
+    return resolver->flights.asker == NULL ? 0 : dns_asker_sent(resolver->flights.asker);
 }

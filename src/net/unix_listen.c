@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may write to the directory of a Unix socket can put his own in its place, and who finds a socket file there cannot
- * know whether a process still listens. So the directory is looked at first, and a file is only taken away when it is a
- * socket and connect(2) is refused.
+ * Who may write to the directory of a Unix socket can put his own in its place, and who finds a socket file there
+ * cannot know whether a process still listens. So the directory is looked at first, and a file is only taken away when
+ * it is a socket and connect(2) is refused.
  */
 #include "net/listener.h"
 

@@ -124,8 +124,8 @@ static enum err close_files(struct daemon *daemon)
     struct paths *p = calloc(1, sizeof *p);
     if (p == NULL)
         return ERR_NO_MEMORY;
-    /* They are made for the first session otherwise, when nothing can be made beside them any more. Where they cannot be
-     * made, sessions are refused, and say so. */
+    /* They are made for the first session otherwise, when nothing can be made beside them any more. Where they
+     * cannot be made, sessions are refused, and say so. */
     if (sessions_make_dirs(daemon, why, sizeof why) != ERR_NONE)
         log_debug("no directories of sessions", "why=%s", why);
     bool good = add_system(p) && add_own(p, daemon) && add_policies(p, &daemon->files);

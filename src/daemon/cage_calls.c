@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each kind of thread may ask of the kernel. A call that is not listed, or not with these arguments, raises SIGSYS:
- * the handler says which call of which thread it was, and the program dies of that signal.
+ * What each kind of thread may ask of the kernel. A call that is not listed, or not with these arguments, raises
+ * SIGSYS: the handler says which call of which thread it was, and the program dies of that signal.
  */
 #include "cage.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Landlock through its three system calls: there is no library for it, and the headers of the system are older than many
- * kernels. A right that a kernel does not know is left out by its version.
+ * Landlock through its three system calls: there is no library for it, and the headers of the system are older than
+ * many kernels. A right that a kernel does not know is left out by its version.
  */
 #include "cage.h"
 

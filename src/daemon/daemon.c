@@ -30,7 +30,8 @@ static size_t ring_bytes(const struct daemon *daemon)
     return bytes;
 }
 
-/* Without a signer nothing can be proven from here on: whoever watches the program starts it, and so the signer, again. */
+/* Without a signer nothing can be proven from here on: whoever watches the program starts it, and so the signer,
+ * again. */
 static void on_signer_lost(struct message *message, void *owner)
 {
     (void)owner;
@@ -151,53 +152,6 @@ size_t daemon_environments_bytes(const struct daemon *daemon)
     return bytes;
 }
 
-static void tell_ready(int fd, struct span line)
-{
-    if (fd < 0)
-        return;
-    while (line.len > 0) {
-        ssize_t n = write(fd, line.data, line.len);
-        if (n <= 0) {
-            log_warn("the ready descriptor did not take the line", "fd=%d", fd);
-            break;
-        }
-        line = span_from(line, (size_t)n);
-    }
-    close(fd);
-}
-
-static void say_ready(const struct daemon *daemon)
-{
-    size_t cap = 4 * PATH_TEXT + daemon_environments_bytes(daemon) + daemon->entrance_count * sizeof(struct entrance);
-    char *text = malloc(cap);
-    ASSERT(text != NULL);
-    struct outbuf out = outbuf_make(text, cap);
-    struct json j = json_make(&out);
-    json_open(&j, '{');
-    json_key(&j, "listeners");
-    json_open(&j, '[');
-    for (size_t i = 0; i < daemon->entrance_count; i++) {
-        json_text(&j, daemon->entrances[i].name);
-        log_info("listening", "on=%s", daemon->entrances[i].name);
-    }
-    json_close(&j, ']');
-    json_key_text(&j, "policy", policy_id(book_at(daemon->book, 0)));
-    json_key_span(&j, "environment", policy_name(book_at(daemon->book, 0)));
-    daemon_environments_into(&j, daemon);
-    json_key_text(&j, "audit_dir", daemon->place.audit_dir);
-    json_key_text(&j, "audit_key", audit_log_vkey(daemon->log));
-    json_key_text(&j, "admin", daemon->place.admin_path);
-    json_key_u64(&j, "workers", daemon->worker_count);
-    json_key_u64(&j, "pid", (uint64_t)getpid());
-    json_close(&j, '}');
-    outbuf_char(&out, '\n');
-    ASSERT(!out.overflow);
-    log_info("ready", "policy=%s audit=%s workers=%u", policy_id(book_at(daemon->book, 0)), daemon->place.audit_dir,
-             daemon->worker_count);
-    tell_ready(daemon->options->ready_fd, outbuf_written(&out));
-    free(text);
-}
-
 /* What was loaded before there was a log. */
 static void record_start(struct daemon *daemon, bool new_log)
 {
@@ -262,7 +216,7 @@ static int start(struct daemon *daemon)
     if (!daemon->options->fixed && autoload_open(daemon) != ERR_NONE)
         return 1;
     cage_enter(CAGE_MAIN);
-    say_ready(daemon);
+    ready_say(daemon);
     supervisor_watch(daemon->loop);
     supervisor_say("READY=1");
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * filewatch: tells when a file that was named by a path may be another one: something was renamed onto one of the names on
- * the way to it, symbolic links included, or a writer has closed it. It does not open the files. Main thread.
+ * filewatch: tells when a file that was named by a path may be another one: something was renamed onto one of the names
+ * on the way to it, symbolic links included, or a writer has closed it. It does not open the files. Main thread.
  */
 #ifndef DAEMON_FILEWATCH_H
 #define DAEMON_FILEWATCH_H

@@ -3,6 +3,7 @@
  * internal: what the daemon's files share.
  *
  *   daemon.c     the order of starting and ending
+ *   ready.c      the line that says where it serves
  *   entrances.c  the listeners of the process
  *   worker.c     one thread with its loop, listeners, resolver and tunnels
  *   settings.c   the command line as a configuration
@@ -61,7 +62,8 @@ struct identity;
 struct totals;
 MUST_CHECK enum err identity_new(struct identity **out);
 void identity_free(struct identity *identity);
-/* The door of an environment, for the audit log. `arg` is the identity; any thread; NULL: there is none of that name. */
+/* The door of an environment, for the audit log. `arg` is the identity; any thread; NULL: there is none of that
+ * name. */
 struct env_gate *identity_gate(void *arg, struct span name);
 /*
  * Decides who belongs to whom while this book is in force, and attaches that to it; its policies stand in the order of
@@ -177,7 +179,7 @@ void supervisor_say(const char *text);
 void supervisor_watch(struct loop *loop);
 void supervisor_unwatch(void);
 
-/* ---- session.c ---- */
+/* ---- sessions.c, with session.h ---- */
 struct session;
 struct sessions;
 struct evhttp_request;
@@ -205,6 +207,11 @@ bool sessions_are_apart(const struct daemon *daemon, const struct policy *policy
 MUST_CHECK enum err deny_restore(struct daemon *daemon);
 /* `name` empty: all environments. False with `why`. */
 bool deny_change(struct daemon *daemon, const char *name, bool deny, const char *who, char *why, size_t why_cap);
+
+/* ---- ready.c ---- */
+/* Says in one line of JSON, on the descriptor that the options name, and in the log that clients are served from now
+ * on. Closes the descriptor. */
+void ready_say(const struct daemon *daemon);
 
 /* ---- admin.c ---- */
 MUST_CHECK enum err admin_open(struct daemon *daemon);

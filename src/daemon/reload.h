@@ -55,7 +55,8 @@ struct kept_texts {
     uint8_t (*hashes)[32]; /* heap */
     size_t count;
 };
-/* Beside the log, unless this load has done so; false, after a line of the program's log: its text is not what was read. */
+/* Beside the log, unless this load has done so; false, after a line of the program's log: its text is not what was
+ * read. */
 bool load_keep_file(struct daemon *daemon, const struct policy_file *file, struct kept_texts *kept);
 /* An entry for each file that has a text of its own, before the policy's. */
 void load_record_files(struct daemon *daemon, const struct policy *policy, uint64_t generation,

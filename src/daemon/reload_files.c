@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists, agent definitions and a catalogue are part of what a policy meant: their texts are kept beside the audit log, and
- * one entry for each file names the text by its hash. */
+/* Lists, agent definitions and a catalogue are part of what a policy meant: their texts are kept beside the audit
+ * log, and one entry for each file names the text by its hash. */
 #include "reload.h"
 
 #include "base/digest.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a load that is refused was read from: whoever asks later why it was refused finds all of its texts, and not only the
- * one that holds the first error. What is in force already has been kept with the load that brought it. */
+/* What a load that is refused was read from: whoever asks later why it was refused finds all of its texts, and not
+ * only the one that holds the first error. What is in force already has been kept with the load that brought it. */
 #include "reload.h"
 
 #include "base/log.h"

@@ -3,7 +3,9 @@
  * session: one sandbox's own socket, and what it may do less than its environment. Main opens, changes and closes;
  * one worker accepts and judges. A session belongs to that worker until nothing there knows it any more.
  *
- *   session.c         the list of main: open, set, close, TTL, records
+ *   sessions.c        the list of main: their directories, their time, what is open again after a restart
+ *   session.c         one of them: open, set, close
+ *   session_record.c  what the audit log says of it
  *   session_spec.c    what is said of a session, as lines; the same lines are its file in the state directory
  *   session_agent.c   the definition of an agent, for its MCP endpoints
  *   session_place.c   its directory, its socket, its file
@@ -119,8 +121,23 @@ void session_post_close(struct session *session, bool now);
 void session_post_ask(struct session *session); /* answered by session_on_gone() in main */
 void session_on_gone(struct session *session, bool gone);
 
+/* ---- session_record.c ---- */
+/* Seals an entry: `who` did it, `what` is its sentence. Main. */
+void session_record(const struct session *session, enum event_kind kind, const char *who, const char *what);
+
+/* ---- sessions.c ---- */
+struct session *sessions_find(const struct daemon *daemon, const char *id); /* an open one, borrowed; NULL: none */
+uint64_t sessions_now_s(void);                                              /* wall clock */
+/* Begins to look at the list once a second, unless that is done already. */
+void sessions_tick(struct daemon *daemon);
+/* "dir/name"; false: it is too long. */
+bool sessions_path(const char *dir, const char *name, char out[static PATH_TEXT]);
+
 /* ---- session.c ---- */
-struct session *sessions_find(const struct daemon *daemon, const char *id);
+/* Binds its socket and hands it to a worker; nothing is recorded. `spec` is whole and its environment is a name. */
+MUST_CHECK enum err session_start(struct daemon *daemon, const struct session_spec *spec, struct session **out,
+                                  char *why, size_t why_cap);
+void session_free(struct session *session); /* it is in no list any more */
 MUST_CHECK enum err session_open(struct daemon *daemon, const struct session_spec *spec, const char *who,
                                  struct session **out, char *why, size_t why_cap);
 /* `what` says it in the record. */

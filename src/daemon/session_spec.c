@@ -107,67 +107,90 @@ bool session_limits_fit(const struct limits *own, const struct limits *environme
     return true;
 }
 
-static bool read_own(struct session_spec *spec, const char *key, const char *value)
+/* ---- fields ---- */
+
+enum field_kind { FIELD_ID, FIELD_NAME, FIELD_TEXT, FIELD_BOOL, FIELD_NUMBER };
+enum field_said { SAID_BY_ALL, SAID_BY_FILE }; /* who may say it: nobody but its file */
+enum field_kept { KEPT_NEVER, KEPT_ALWAYS, KEPT_IF_FILLED, KEPT_WITH_HOSTS, KEPT_WITH_AGENT };
+
+struct field {
+    const char *key;
+    enum field_kind kind;
+    size_t at, size; /* in struct session_spec */
+    enum field_said said;
+    enum field_kept kept;
+    uint64_t max; /* of a number */
+};
+
+#define AT(member)  offsetof(struct session_spec, member), sizeof((struct session_spec *)NULL)->member
+#define SECONDS_MAX (UINT64_MAX / 1000)
+
+/* In the order of its file. Labels, limits and the time to live are no fields: their lines may repeat, or say it
+ * otherwise than the file does. */
+static const struct field fields[] = {
+    {"session",             FIELD_ID,     AT(session),             SAID_BY_ALL,  KEPT_ALWAYS,     0          },
+    {"environment",         FIELD_NAME,   AT(environment),         SAID_BY_ALL,  KEPT_ALWAYS,     0          },
+    {"work",                FIELD_ID,     AT(work),                SAID_BY_ALL,  KEPT_IF_FILLED,  0          },
+    {"agent",               FIELD_ID,     AT(agent),               SAID_BY_ALL,  KEPT_IF_FILLED,  0          },
+    {"group",               FIELD_ID,     AT(group),               SAID_BY_ALL,  KEPT_IF_FILLED,  0          },
+    {"allow_hosts",         FIELD_TEXT,   AT(hosts),               SAID_BY_ALL,  KEPT_WITH_HOSTS, 0          },
+    {"agent_file",          FIELD_NAME,   AT(agent_file),          SAID_BY_ALL,  KEPT_WITH_AGENT, 0          },
+    {"agent_sha256",        FIELD_TEXT,   AT(agent_sha256),        SAID_BY_FILE, KEPT_WITH_AGENT, 0          },
+    {"mcp_endpoints",       FIELD_TEXT,   AT(mcp_endpoints),       SAID_BY_FILE, KEPT_WITH_AGENT, 0          },
+    {"no_package_managers", FIELD_BOOL,   AT(no_package_managers), SAID_BY_ALL,  KEPT_ALWAYS,     0          },
+    {"no_mcp_servers",      FIELD_BOOL,   AT(no_mcp_servers),      SAID_BY_ALL,  KEPT_ALWAYS,     0          },
+    {"run_phase",           FIELD_BOOL,   AT(run_phase),           SAID_BY_FILE, KEPT_ALWAYS,     0          },
+    {"deny_all",            FIELD_BOOL,   AT(deny_all),            SAID_BY_FILE, KEPT_ALWAYS,     0          },
+    {"now",                 FIELD_BOOL,   AT(now),                 SAID_BY_ALL,  KEPT_NEVER,      0          },
+    {"opened_index",        FIELD_NUMBER, AT(opened_index),        SAID_BY_FILE, KEPT_ALWAYS,     INT64_MAX  },
+    {"opened_s",            FIELD_NUMBER, AT(opened_s),            SAID_BY_FILE, KEPT_ALWAYS,     UINT32_MAX },
+    {"ends_s",              FIELD_NUMBER, AT(ends_s),              SAID_BY_FILE, KEPT_ALWAYS,     SECONDS_MAX},
+    {"used_up",             FIELD_NUMBER, AT(used_up),             SAID_BY_FILE, KEPT_ALWAYS,     INT64_MAX  },
+    {"used_down",           FIELD_NUMBER, AT(used_down),           SAID_BY_FILE, KEPT_ALWAYS,     INT64_MAX  },
+    {"quarantined_s",       FIELD_NUMBER, AT(quarantined_s),       SAID_BY_FILE, KEPT_ALWAYS,     SECONDS_MAX},
+};
+#define FIELDS (sizeof fields / sizeof fields[0])
+
+static const struct field *field_of(const char *key)
 {
-    if (strcmp(key, "run_phase") == 0)
-        return read_bool(value, &spec->run_phase);
-    if (strcmp(key, "deny_all") == 0)
-        return read_bool(value, &spec->deny_all);
-    if (strcmp(key, "mcp_endpoints") == 0)
-        return copy(spec->mcp_endpoints, sizeof spec->mcp_endpoints, value);
-    if (strcmp(key, "agent_sha256") == 0)
-        return copy(spec->agent_sha256, sizeof spec->agent_sha256, value);
-    if (strcmp(key, "opened_index") == 0)
-        return text_u64(span_text(value), INT64_MAX, &spec->opened_index) == ERR_NONE;
-    if (strcmp(key, "opened_s") == 0)
-        return text_u64(span_text(value), UINT32_MAX, &spec->opened_s) == ERR_NONE;
-    if (strcmp(key, "used_up") == 0)
-        return text_u64(span_text(value), INT64_MAX, &spec->used_up) == ERR_NONE;
-    if (strcmp(key, "used_down") == 0)
-        return text_u64(span_text(value), INT64_MAX, &spec->used_down) == ERR_NONE;
-    if (strcmp(key, "quarantined_s") == 0)
-        return text_u64(span_text(value), UINT64_MAX / 1000, &spec->quarantined_s) == ERR_NONE;
-    if (strcmp(key, "ends_s") == 0)
-        return text_u64(span_text(value), UINT64_MAX / 1000, &spec->ends_s) == ERR_NONE;
+    for (size_t i = 0; i < FIELDS; i++)
+        if (strcmp(fields[i].key, key) == 0)
+            return &fields[i];
+    return NULL;
+}
+
+/* ---- reading ---- */
+
+static bool read_field(struct session_spec *spec, const struct field *field, const char *value)
+{
+    void *at = (char *)spec + field->at;
+    switch (field->kind) {
+    case FIELD_ID:
+        return session_is_id(value) && copy(at, field->size, value);
+    case FIELD_NAME:
+        return value[0] != '\0' && copy(at, field->size, value);
+    case FIELD_TEXT:
+        return copy(at, field->size, value);
+    case FIELD_BOOL:
+        return read_bool(value, at);
+    case FIELD_NUMBER:
+        return text_u64(span_text(value), field->max, at) == ERR_NONE;
+    }
     return false;
 }
 
-static bool read_id(char *out, const char *value)
+static bool read_value(struct session_spec *spec, const char *key, const char *value, bool from_file)
 {
-    return session_is_id(value) && copy(out, SESSION_ID_MAX + 1, value);
-}
-
-static bool read_value(struct session_spec *spec, const char *key, const char *value)
-{
-    if (strcmp(key, "session") == 0)
-        return read_id(spec->session, value);
-    if (strcmp(key, "work") == 0)
-        return read_id(spec->work, value);
-    if (strcmp(key, "agent") == 0)
-        return read_id(spec->agent, value);
-    if (strcmp(key, "group") == 0)
-        return read_id(spec->group, value);
-    if (strcmp(key, "environment") == 0)
-        return value[0] != '\0' && copy(spec->environment, sizeof spec->environment, value);
-    if (strcmp(key, "label") == 0)
+    const struct field *field = field_of(key);
+    if (field == NULL && strcmp(key, "label") == 0)
         return read_label(spec, value);
-    if (strcmp(key, "allow_hosts") == 0) {
-        spec->has_hosts = true;
-        return copy(spec->hosts, sizeof spec->hosts, value);
-    }
-    if (strcmp(key, "agent_file") == 0) {
-        spec->agent_said = true;
-        return value[0] != '\0' && copy(spec->agent_file, sizeof spec->agent_file, value);
-    }
-    if (strcmp(key, "no_package_managers") == 0)
-        return read_bool(value, &spec->no_package_managers);
-    if (strcmp(key, "no_mcp_servers") == 0)
-        return read_bool(value, &spec->no_mcp_servers);
-    if (strcmp(key, "now") == 0)
-        return read_bool(value, &spec->now);
-    if (strcmp(key, "ttl") == 0)
+    if (field == NULL && strcmp(key, "ttl") == 0)
         return text_duration_ms(span_text(value), &spec->ttl_ms) == ERR_NONE;
-    return false;
+    if (field == NULL || (field->said == SAID_BY_FILE && !from_file))
+        return false;
+    spec->has_hosts = spec->has_hosts || field->kept == KEPT_WITH_HOSTS;
+    spec->agent_said = spec->agent_said || field->at == offsetof(struct session_spec, agent_file);
+    return read_field(spec, field, value);
 }
 
 static bool is_printable(const char *text)
@@ -194,8 +217,7 @@ bool session_spec_read(struct session_spec *spec, char *text, bool from_file, ch
             text = end + 1;
             continue;
         }
-        if (!is_printable(text) || !is_printable(equals + 1) ||
-            !(read_value(spec, text, equals + 1) || (from_file && read_own(spec, text, equals + 1)))) {
+        if (!is_printable(text) || !is_printable(equals + 1) || !read_value(spec, text, equals + 1, from_file)) {
             snprintf(why, why_cap, "%.40s: there is no such key, or its value is wrong",
                      is_printable(text) ? text : "a line");
             return false;
@@ -208,21 +230,6 @@ bool session_spec_read(struct session_spec *spec, char *text, bool from_file, ch
 }
 
 /* ---- its file ---- */
-
-static void line(struct outbuf *out, const char *key, const char *value)
-{
-    outbuf_text(out, key);
-    outbuf_char(out, '=');
-    outbuf_text(out, value);
-    outbuf_char(out, '\n');
-}
-
-static void line_if(struct outbuf *out, const char *key, const char *value)
-{
-    ASSERT(value != NULL);
-    if (value[0] != '\0')
-        line(out, key, value);
-}
 
 /* Words with spaces between them, one line each. */
 static void lines_of(const char *key, const char *words, struct outbuf *out)
@@ -237,37 +244,42 @@ static void lines_of(const char *key, const char *words, struct outbuf *out)
     }
 }
 
+static bool is_kept(const struct session_spec *spec, const struct field *field)
+{
+    switch (field->kept) {
+    case KEPT_NEVER:
+        return false;
+    case KEPT_ALWAYS:
+        return true;
+    case KEPT_IF_FILLED:
+        return *((const char *)spec + field->at) != '\0';
+    case KEPT_WITH_HOSTS:
+        return spec->has_hosts;
+    case KEPT_WITH_AGENT:
+        return spec->agent_file[0] != '\0';
+    }
+    return false;
+}
+
+static void write_field(const struct session_spec *spec, const struct field *field, struct outbuf *out)
+{
+    const void *at = (const char *)spec + field->at;
+    outbuf_text(out, field->key);
+    outbuf_char(out, '=');
+    if (field->kind == FIELD_BOOL)
+        outbuf_text(out, *(const bool *)at ? "true" : "false");
+    else if (field->kind == FIELD_NUMBER)
+        outbuf_u64(out, *(const uint64_t *)at);
+    else
+        outbuf_text(out, at);
+    outbuf_char(out, '\n');
+}
+
 void session_spec_write(const struct session_spec *spec, struct outbuf *out)
 {
-    line(out, "session", spec->session);
-    line(out, "environment", spec->environment);
-    line_if(out, "work", spec->work);
-    line_if(out, "agent", spec->agent);
-    line_if(out, "group", spec->group);
-    if (spec->has_hosts)
-        line(out, "allow_hosts", spec->hosts);
-    if (spec->agent_file[0] != '\0') {
-        line(out, "agent_file", spec->agent_file);
-        line(out, "agent_sha256", spec->agent_sha256);
-        line(out, "mcp_endpoints", spec->mcp_endpoints);
-    }
-    line(out, "no_package_managers", spec->no_package_managers ? "true" : "false");
-    line(out, "no_mcp_servers", spec->no_mcp_servers ? "true" : "false");
-    line(out, "run_phase", spec->run_phase ? "true" : "false");
-    line(out, "deny_all", spec->deny_all ? "true" : "false");
-    outbuf_text(out, "opened_index=");
-    outbuf_u64(out, spec->opened_index);
-    outbuf_text(out, "\nopened_s=");
-    outbuf_u64(out, spec->opened_s);
-    outbuf_text(out, "\nends_s=");
-    outbuf_u64(out, spec->ends_s);
-    outbuf_text(out, "\nused_up=");
-    outbuf_u64(out, spec->used_up);
-    outbuf_text(out, "\nused_down=");
-    outbuf_u64(out, spec->used_down);
-    outbuf_text(out, "\nquarantined_s=");
-    outbuf_u64(out, spec->quarantined_s);
-    outbuf_char(out, '\n');
+    for (size_t i = 0; i < FIELDS; i++)
+        if (is_kept(spec, &fields[i]))
+            write_field(spec, &fields[i], out);
     lines_of("label", spec->labels, out);
     char limits[SESSION_LIMITS_TEXT];
     session_limits_text(&spec->limits, limits);

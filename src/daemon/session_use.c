@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a session has used up stands in its file, so that a restart or a crash gives it nothing back: bytes each way, and
- * the end of a quarantine. It is written once a second where it has changed, and when the program ends. A crash loses what
- * came since: a second's worth, or as many seconds as it takes to write SAVES_A_TICK files at a time.
+ * What a session has used up stands in its file, so that a restart or a crash gives it nothing back: bytes each way,
+ * and the end of a quarantine. It is written once a second where it has changed, and when the program ends. A crash
+ * loses what came since: a second's worth, or as many seconds as it takes to write SAVES_A_TICK files at a time.
  */
 #include "session.h"
 

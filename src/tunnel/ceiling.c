@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The byte ceilings of a session, over all of its tunnels at once, and who is warned of them. Without a ceiling nothing
- * is counted before a tunnel's end, so a relay pays for what it uses.
- */
+#include "ceiling.h"
+
 #include "internal.h"
 
 #define LOAN_BYTES (1024u * 1024u) /* as much as one lane moves in a turn */

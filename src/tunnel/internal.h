@@ -4,13 +4,16 @@
  *
  *   tunnels.c      one worker's tunnels: accept, swap, drain, waiting for durability
  *   tunnel.c       the loop over the steps, the one function that changes the step, the one that ends
+ *   share.c        what a tunnel takes of session, environment and process
+ *   rejudge.c      an open tunnel under a new policy
  *   step_head.c    wait · head · identify · limit · hold · ask · budget
  *   step_connect.c attempt · resolve · admit · dial · reply · hello
  *   step_relay.c   relay
+ *   excess.c       one record a second for what is above the rate
  *   ceiling.c      byte ceilings of a session
  *   memory.c       the byte budget of what connections hold
  *   step_http.c    exchange: one plain HTTP request and its answer
- *   http_pump.c    the two directions of an exchange
+ *   http_pump.c    the two directions of an exchange, with http_up.c and http_down.c
  *   lookup.c       the questions that leave for a name, and the room for their records
  *   step_refuse.c  refuse · answer · linger
  *   record.c       what the audit desk is told
@@ -21,7 +24,7 @@
 #include "tunnel/tunnels.h"
 
 #include "base/outbuf.h"
-#include "wire/body.h"
+#include "exchange.h"
 #include "wire/forward.h"
 #include "wire/hello.h"
 #include "wire/redact.h"
@@ -59,24 +62,6 @@ enum waiting_for {
 
 struct tunnel_queue {
     struct tunnel *first, **last;
-};
-
-struct buffer; /* pooled, a power of two of bytes */
-
-/* One plain HTTP request and its answer, streamed. */
-struct exchange {
-    struct body request_body, response_body;
-    struct response_parser parser;
-    struct buffer *to_upstream;   /* pending: the head, then pieces of the body */
-    struct buffer *from_upstream; /* what the upstream sent and nobody took */
-    struct buffer *to_client;     /* pending: heads and pieces of the answer */
-    uint32_t to_upstream_sent, from_upstream_len, to_client_sent;
-    enum method method;
-    enum body_kind send_as;
-    bool websocket, expects, keep_client, keep_upstream;
-    bool request_done, request_cut, head_done, response_done, answered, upstream_eof;
-    bool upstream_fills; /* its last read took all the room there was */
-    uint8_t interim;     /* 1xx answers so far */
 };
 
 /* What is needed until the relay begins, and freed then. Each attempt begins with setup_clear(). */
@@ -228,6 +213,8 @@ struct tunnels {
 
 #define CREDIT_WAIT_MS 1000u /* for room in the desk */
 
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+
 /* The worker alone writes its counters: a load and a store, and no bus lock. */
 static inline void counter_add(atomic_uint_fast64_t *counter, uint64_t n)
 {
@@ -275,11 +262,14 @@ void tunnel_run(struct tunnel *t);
 enum go tunnel_step(struct tunnel *t, enum step step);
 /* A deadline of this step's own, in place of the one that its row names. */
 void tunnel_wake_at(struct tunnel *t, uint64_t at_ms);
-/* The one function that ends a tunnel: seals the outcome if one is due, closes both sides, gives everything back. Gives GO_ENDED. */
+/* The one function that ends a tunnel: seals the outcome if one is due, closes both sides, gives everything back.
+ * Gives GO_ENDED. */
 enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool reset);
-/* A decision of ours that no policy made: refuses with this reason at this stage. */
+/* A decision of ours that no policy made, as it is recorded. */
+struct decision tunnel_own_decision(const struct tunnel *t, enum reason reason, enum stage stage);
+/* Refuses by such a one. */
 enum go tunnel_refuse(struct tunnel *t, enum reason reason, enum stage stage);
-/* The same with a policy's decision. */
+/* Refuses by a policy's decision. */
 enum go tunnel_refuse_by(struct tunnel *t, const struct decision *decision);
 /* Like tunnel_refuse(), for a connection that has no attempt: answered from a static text, counted. */
 enum go tunnel_turn_away(struct tunnel *t, enum reason reason);
@@ -288,11 +278,6 @@ const struct limits *tunnel_limits(const struct tunnel *t);
 /* Is what this policy would refuse to pass for now? *out_left_ms (may be NULL): for how long. */
 bool tunnel_observes(const struct policy *policy, uint64_t *out_left_ms);
 struct question tunnel_question(const struct tunnel *t);
-/* One attempt more at this moment, of the environment and of a session that was given a rate of its own. */
-bool tunnel_take_rate(struct tunnel *t);
-/* A place among the open tunnels of environment and session; false takes none. */
-bool tunnel_take_place(struct tunnel *t);
-void tunnel_give_place(struct tunnel *t);
 /* Milliseconds since the last call for this tunnel: how long a step took. */
 uint32_t tunnel_lap(struct tunnel *t);
 
@@ -312,9 +297,13 @@ void tunnel_setup_drop(struct tunnel *t);
 /* Ends a lookup or dial that is under way, and counts what had left. */
 void tunnel_cancel_pending(struct tunnel *t);
 void tunnel_client_wake(struct port *port);
-/* Judges an open tunnel again under the book in force. */
-void tunnel_rejudge(struct tunnel *t);
 
+/* ---- share.c ---- */
+/* One attempt more at this moment, of the environment and of a session that was given a rate of its own. */
+bool tunnel_take_rate(struct tunnel *t);
+/* A place among the open tunnels of environment and session; false takes none. */
+bool tunnel_take_place(struct tunnel *t);
+void tunnel_give_place(struct tunnel *t);
 /* Counts one of the tunnel's sockets against a tenant, and no more against the one before. False: its share is full. */
 bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenant *tenant, const struct limits *limits);
 /* A tenant's share of something of the process. */
@@ -323,32 +312,12 @@ uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint6
 void tunnel_came_to_nothing(struct tunnel *t);
 /* After the socket was closed, or the connection was handed over. */
 void tunnel_uncount_socket(struct tenant **against);
+/* Everything that is still held, at the end of the tunnel. */
+void tunnel_give_back(struct tunnel *t);
 
-/* ---- ceiling.c ---- */
-enum way { WAY_UP, WAY_DOWN };
-enum ceiling {
-    CEILING_NONE, /* there is none: as much as was wanted */
-    CEILING_LENT, /* settle it */
-    CEILING_FULL,
-    CEILING_BUSY, /* others have borrowed what is left: later */
-};
-/* Of the client's session, or of its environment. After identity. */
-struct meter *tunnel_meter(const struct tunnel *t);
-enum ceiling ceiling_borrow(struct tunnel *t, enum way way, size_t want, size_t *out_lent);
-void ceiling_settle(struct tunnel *t, enum way way, size_t lent, size_t used);
-enum lane_result ceiling_run_lane(struct tunnel *t, enum way way, unsigned rounds, size_t bytes);
-bool ceiling_reached(struct tunnel *t); /* in either direction: nothing new may begin */
-void ceiling_count(struct tunnel *t);   /* all bytes of the attempt are in the meter from here on */
-
-/* ---- http_pump.c ---- */
-enum pump {
-    PUMP_IDLE,  /* nothing could be done */
-    PUMP_MOVED, /* something was */
-    PUMP_ENDED, /* the tunnel is gone */
-    PUMP_STEP,  /* the step has changed */
-};
-enum pump http_pump_request(struct tunnel *t);
-enum pump http_pump_response(struct tunnel *t);
+/* ---- rejudge.c ---- */
+/* Judges a tunnel again under the book in force, if its policy or its narrowing is another one there. May end it. */
+void tunnel_rejudge(struct tunnel *t);
 
 /* ---- step_http.c ---- */
 /* Prepares the forwarded head of a request that was allowed; false: no memory. */
@@ -374,9 +343,14 @@ enum reason tunnel_identify(struct tunnel *t);
 bool tunnel_is_gated(const struct tunnel *t);
 enum go tunnel_over_rate(struct tunnel *t);
 
+/* ---- excess.c ---- */
+/* One record for all attempts of the sample's tenant above its rate, one second from now. */
+void excess_begin(struct tunnels *home, const struct tunnel *sample);
+/* Records what was counted so far, as far as there is room, and watches no more. */
+void excess_end_all(struct tunnels *home);
+bool excess_has_listener(const struct tunnels *home, const struct tunnel_listener *listener);
+
 /* ---- tunnels.c ---- */
-/* One record for all attempts of this tenant above its rate, one second from now. */
-void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample);
 /* Tells a drain that nothing is left. */
 void tunnels_note_empty(struct tunnels *home);
 /* The gate as it is now: what follows from its shutting and its opening begins here. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The byte budget: what connections make the process hold, of the process and of their environment. It is taken before
- * the allocation, even where a freelist answers it; only what a lane keeps for a slow receiver is counted right after it
- * was read. Atomic counts alone: no lock, no system call, no allocation.
+ * the allocation, even where a freelist answers it; only what a lane keeps for a slow receiver is counted right after
+ * it was read. Atomic counts alone: no lock, no system call, no allocation.
  *
- * Once three quarters are used, an environment that holds more than what is left gets nothing more. So whoever holds the
- * most is refused first, and there is always something for one that holds little.
+ * Once three quarters are used, an environment that holds more than what is left gets nothing more. So whoever holds
+ * the most is refused first, and there is always something for one that holds little.
  */
 #include "internal.h"
 

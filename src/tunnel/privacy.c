@@ -57,8 +57,8 @@ void privacy_keep(struct tunnel *t, const struct request *request, bool parsed)
     keep_method(s, redactor, request->method_text);
 }
 
-/* Whether the raw target was kept whole, and ends with the path as that is shown: then nothing of it is looked at again.
- * Before the path stands what was copied as it is. */
+/* Whether the raw target was kept whole, and ends with the path as that is shown: then nothing of it is looked at
+ * again. Before the path stands what was copied as it is. */
 static bool path_was_kept(const struct setup *s, const struct request *request, size_t before)
 {
     struct span raw = request->raw_target, path = request->path;

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/digest.h"
+#include "ceiling.h"
 
 #define HELD_MAX 256u /* connections of one environment that are held for being above the rate */
 
@@ -302,7 +303,7 @@ enum go tunnel_over_rate(struct tunnel *t)
     LIMIT_HIT(home, LIMIT_attempts_burst);
     tunnel_came_to_nothing(t);
     if (tenant_excess_add(t->who.tenant, clock_wall_ns() / 1000000))
-        tunnels_watch_excess(home, t);
+        excess_begin(home, t);
     desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
     t->holds_credit = false;
     if (!budget_take(&t->who.tenant->held, 1, HELD_MAX))

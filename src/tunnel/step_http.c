@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One plain HTTP request and its answer, streamed both ways with backpressure: nothing is read while what was read before
- * has not been passed on. Heads are made anew (wire/forward.h), bodies are framed anew (wire/body.h), so what the upstream
- * sees is what was decided.
+ * One plain HTTP request and its answer, streamed both ways with backpressure: nothing is read while what was read
+ * before has not been passed on. Heads are made anew (wire/forward.h), bodies are framed anew (wire/body.h), so what
+ * the upstream sees is what was decided.
  *
  *   client ──▶ setup.in ──body──▶ to_upstream ──▶ upstream
  *   client ◀── to_client ◀──body── from_upstream ◀── upstream

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "ceiling.h"
 
 #define LINGER_BYTES    (1024u * 1024u)
 #define LINGER_FIRST_MS 2u

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "internal.h"
 
+#include "ceiling.h"
+
 #define RELAY_ROUNDS 16u             /* reads of one lane in one turn, so that a bulk tunnel does not starve others */
 #define RELAY_BYTES  (1024u * 1024u) /* and about as many bytes */
 

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "ceiling.h"
 
 enum deadline { DEADLINE_NONE, DEADLINE_LIMIT, DEADLINE_FIXED };
 
@@ -101,7 +102,8 @@ void tunnel_wake_at(struct tunnel *t, uint64_t at_ms)
     timer_set(t->home->o.services.wheel, &t->timer, at_ms);
 }
 
-/* Most steps follow each other within a turn, in which the clock stands still: only one that waits needs its deadline. */
+/* Most steps follow each other within a turn, in which the clock stands still: only one that waits needs its
+ * deadline. */
 static void arm(struct tunnel *t)
 {
     const struct step_def *def = &steps[t->step];
@@ -228,98 +230,6 @@ void tunnel_setup_drop(struct tunnel *t)
     t->setup = NULL;
 }
 
-/* The session's own first: what it is refused costs the others of its environment nothing. */
-bool tunnel_take_rate(struct tunnel *t)
-{
-    const struct limits *own = narrowing_limits(t->narrowing);
-    const struct limits *all = t->policy != NULL ? policy_limits(t->policy) : tunnel_limits(t);
-    uint64_t now_ns = clock_mono_ns();
-    bool has_own = t->who.use != NULL && (own->attempts_per_second != 0 || own->attempts_burst != 0);
-    if (has_own && !rate_take(&t->who.use->rate_due_ns, tunnel_limits(t), now_ns))
-        return false;
-    return rate_take(&t->who.tenant->rate_due_ns, all, now_ns);
-}
-
-/* The environment's number counts all of it together; the session's own number is counted beside it. */
-bool tunnel_take_place(struct tunnel *t)
-{
-    struct session_use *use = t->who.use;
-    uint64_t own = narrowing_limits(t->narrowing)->tunnels;
-    if (!budget_take(&t->who.tenant->tunnels, 1, policy_limits(t->policy)->tunnels))
-        return false;
-    if (use != NULL && !budget_take(&use->tunnels, 1, own)) {
-        budget_give(&t->who.tenant->tunnels, 1);
-        return false;
-    }
-    t->holds_tunnel = true;
-    return true;
-}
-
-void tunnel_give_place(struct tunnel *t)
-{
-    if (t->holds_tunnel)
-        budget_give(&t->who.tenant->tunnels, 1);
-    if (t->holds_tunnel && t->who.use != NULL)
-        budget_give(&t->who.use->tunnels, 1);
-    t->holds_tunnel = false;
-}
-
-uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint64_t max)
-{
-    uint64_t percent = limits->share != 0 ? limits->share : t->home->o.process->share_percent;
-    uint64_t share = max / 100 * percent + max % 100 * percent / 100;
-    return share == 0 ? 1 : share;
-}
-
-bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenant *tenant, const struct limits *limits)
-{
-    if (*against == tenant)
-        return true;
-    if (!budget_take(&tenant->descriptors, 1, tunnel_share(t, limits, t->home->o.process->descriptors_max))) {
-        LIMIT_HIT(t->home, LIMIT_share);
-        return false;
-    }
-    tunnel_uncount_socket(against);
-    *against = tenant;
-    return true;
-}
-
-void tunnel_uncount_socket(struct tenant **against)
-{
-    if (*against != NULL)
-        budget_give(&(*against)->descriptors, 1);
-    *against = NULL;
-}
-
-void tunnel_came_to_nothing(struct tunnel *t)
-{
-    if (t->came_by != NULL)
-        meter_unfinished(t->came_by, t->pace, tunnel_now(t));
-    t->came_by = NULL;
-}
-
-static void give_back(struct tunnel *t)
-{
-    struct tunnels *home = t->home;
-    if (t->holds_credit)
-        desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
-    if (t->holds_outcome_credit)
-        desk_credit_give(home->o.desk, DESK_RECORD_BYTES);
-    if (t->tenant_credit > 0)
-        budget_give(&t->who.tenant->credit, t->tenant_credit);
-    if (t->holds_upstream_fd)
-        budget_give(&home->o.process->descriptors, 1);
-    budget_give(&home->o.process->descriptors, 1);
-    memory_give(t, t->memory);
-    tunnel_give_place(t);
-    tunnel_uncount_socket(&t->client_tenant);
-    tunnel_uncount_socket(&t->upstream_tenant);
-    if (t->turned_away != NULL)
-        budget_give(&t->turned_away->turned_away, 1);
-    if (t->holds_held)
-        budget_give(&t->who.tenant->held, 1);
-}
-
 static void tunnel_grave(void *object)
 {
     struct tunnel *t = object;
@@ -328,7 +238,7 @@ static void tunnel_grave(void *object)
     tunnel_put(t->home, t);
 }
 
-static struct decision own_decision(const struct tunnel *t, enum reason reason, enum stage stage)
+struct decision tunnel_own_decision(const struct tunnel *t, enum reason reason, enum stage stage)
 {
     bool refused = stage < STAGE_RESOLVE || reason_row(reason)->severity >= 3;
     bool late = t->late_rule.kind != RULE_DEFAULT;
@@ -374,7 +284,7 @@ void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end
     ceiling_count(t);
     if (t->recorded != RECORDED_ATTEMPT || !t->holds_outcome_credit)
         return;
-    t->final_decision = own_decision(t, reason, stage_of(t->step));
+    t->final_decision = tunnel_own_decision(t, reason, stage_of(t->step));
     t->end = end;
     if (t->step == STEP_RELAY || t->step == STEP_EXCHANGE)
         t->times.relay_ms = tunnel_lap(t);
@@ -425,7 +335,7 @@ enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool
     timer_cancel(&t->timer);
     run_item_cancel(&t->run);
     tunnel_wait_done(t);
-    give_back(t);
+    tunnel_give_back(t);
     if (home->judge_next == t)
         home->judge_next = t->next;
     *t->link = t->next;
@@ -440,119 +350,6 @@ enum go tunnel_end(struct tunnel *t, enum reason reason, enum flow_end end, bool
 
 enum go tunnel_refuse(struct tunnel *t, enum reason reason, enum stage stage)
 {
-    struct decision decision = own_decision(t, reason, stage);
+    struct decision decision = tunnel_own_decision(t, reason, stage);
     return tunnel_refuse_by(t, &decision);
-}
-
-/* Of a policy, for the records of a tunnel. */
-struct allowing {
-    struct rule_ref target, late;
-};
-
-/* The address that is open, or those that are being dialled. */
-static const struct ipaddr *reached(const struct tunnel *t, size_t *out_count)
-{
-    bool dialling = t->dialled.family == 0 && t->step == STEP_DIAL && t->setup->dial != NULL;
-    *out_count = dialling ? admitted_count(&t->setup->admitted) : t->dialled.family != 0;
-    return dialling ? admitted_at(&t->setup->admitted, 0) : &t->dialled;
-}
-
-/* Asks what is in force now the questions that this tunnel has passed already; `out_rules` where it still passes. */
-static bool still_allowed(struct tunnel *t, const struct tunnel_who *who, struct decision *out,
-                          struct allowing *out_rules)
-{
-    const struct policy *policy = who->policy;
-    struct question question = tunnel_question(t);
-    question.narrowing = who->narrowing;
-    question.observes = tunnel_observes(policy, NULL);
-    policy_ask_target(policy, &question, out);
-    if (out->verdict != VERDICT_ALLOW)
-        return false;
-    *out_rules = (struct allowing){.target = out->rule};
-    size_t count = 0;
-    const struct ipaddr *addresses = reached(t, &count);
-    if (count > 0) {
-        struct admitted admitted;
-        policy_ask_address(policy, &question, addresses, count, &admitted, out, NULL);
-        if (out->verdict != VERDICT_ALLOW)
-            return false;
-        out_rules->late = out->rule;
-    }
-    if (t->judged_hello) {
-        struct hello *hello = t->home->hello;
-        memset(hello, 0, sizeof *hello);
-        hello->ech = t->ech;
-        hello->sni = t->sni_present ? SNI_PRESENT : SNI_NONE;
-        if (t->other_name != NULL) /* it was observed */
-            memcpy(&hello->name, t->other_name->data, sizeof hello->name);
-        else if (t->sni_present)
-            hello->name = t->target.name; /* it was equal, or it would not be open */
-        policy_ask_hello(policy, &question, t->first_bytes, hello, out);
-        if (out->verdict != VERDICT_ALLOW)
-            return false;
-    }
-    return true;
-}
-
-/* The decision's rule is one of the policy that the tunnel has by now. */
-static void revoke(struct tunnel *t, const struct decision *decision)
-{
-    t->late_rule = decision->rule;
-    if (t->step == STEP_RELAY || t->step == STEP_EXCHANGE || t->out_sent > 0) {
-        tunnel_end(t, REASON_REVOKED, FLOW_END_REFUSED, true);
-        return;
-    }
-    enum go go = t->status == 200 ? tunnel_refuse(t, REASON_REVOKED, STAGE_HELLO) : tunnel_refuse_by(t, decision);
-    if (go == GO_ON)
-        tunnel_run(t);
-}
-
-static void take_policy(struct tunnel *t, const struct tunnel_who *who)
-{
-    struct policy *old = t->policy;
-    struct narrowing *old_narrowing = t->narrowing;
-    t->policy = policy_ref(who->policy);
-    t->narrowing = narrowing_ref(who->narrowing);
-    t->who = *who;
-    policy_unref(old);
-    narrowing_unref(old_narrowing);
-}
-
-/* Whether it lives by being observed alone is this policy's word: then its last day is the tunnel's, else nobody's. */
-static void observe_from_now(struct tunnel *t, enum reason observed)
-{
-    bool begins = observed != REASON_NONE && t->target_decision.observed == REASON_NONE;
-    t->target_decision.observed = observed;
-    if (begins && (t->step == STEP_RELAY || t->step == STEP_EXCHANGE))
-        (void)tunnel_deadline(t); /* it may end here */
-}
-
-void tunnel_rejudge(struct tunnel *t)
-{
-    if (t->policy == NULL || t->target_decision.verdict != VERDICT_ALLOW || t->step < STEP_ATTEMPT ||
-        t->step > STEP_EXCHANGE)
-        return;
-    const struct tunnel_hooks *hooks = &t->home->o.hooks;
-    struct tunnel_who who;
-    memset(&who, 0, sizeof who);
-    struct decision decision = own_decision(t, REASON_IDENTITY, STAGE_IDENTITY);
-    enum reason reason = hooks->identify(hooks->ctx, t->home->book, t->listener, &t->from, &who);
-    if (reason != REASON_NONE || who.tenant != t->who.tenant) {
-        revoke(t, &decision);
-        return;
-    }
-    if (who.policy == t->policy && who.narrowing == t->narrowing)
-        return;
-    /* From here on it is this policy's tunnel, and its rules are this policy's; its target stage keeps the generation under
-     * which it was recorded. */
-    struct allowing rules = {0};
-    bool allowed = still_allowed(t, &who, &decision, &rules);
-    take_policy(t, &who);
-    if (!allowed) {
-        revoke(t, &decision);
-        return;
-    }
-    t->target_decision.rule = rules.target;
-    t->late_rule = rules.late;
-    observe_from_now(t, decision.observed);
 }

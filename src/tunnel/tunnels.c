@@ -2,7 +2,6 @@
 #include "internal.h"
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "base/digest.h"
 
 #include <stdlib.h>
@@ -10,10 +9,7 @@
 #define REJUDGED_A_TURN 256u
 #define PAUSE_AFTER_MS  5000u  /* outcomes unwritten: stop reading from tunnels */
 #define RESET_AFTER_MS  30000u /* still: reset them */
-#define EXCESS_MS       1000u
-#define TURNED_AWAY_MAX 64u /* connections of one environment above its share that are given an answer */
-
-#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define TURNED_AWAY_MAX 64u    /* connections of one environment above its share that are given an answer */
 
 static void on_tunnel_timer(struct timer *timer)
 {
@@ -129,48 +125,6 @@ void tunnels_on_durable(struct tunnels *home)
     }
 }
 
-/* ---- attempts above the rate ---- */
-
-static void watch_end(struct excess_watch *watch)
-{
-    *watch->link = watch->next;
-    if (watch->next != NULL)
-        watch->next->link = watch->link;
-    timer_cancel(&watch->timer);
-    free(watch);
-}
-
-static void on_excess_timer(struct timer *timer)
-{
-    struct excess_watch *watch = CONTAINER(timer, struct excess_watch, timer);
-    struct tunnels *home = watch->home;
-    watch->until_wall_ms = clock_wall_ns() / 1000000;
-    if (record_excess(home, watch))
-        watch_end(watch);
-    else /* no room now: they stay counted, and the next second tries again */
-        timer_set(home->o.services.wheel, timer, home->o.services.now_ms(home->o.services.ctx) + EXCESS_MS);
-}
-
-void tunnels_watch_excess(struct tunnels *home, const struct tunnel *sample)
-{
-    struct excess_watch *watch = calloc(1, sizeof *watch);
-    if (watch == NULL)
-        return; /* the count stays with the tenant; the next second's first one tries again */
-    watch->home = home;
-    watch->tenant = sample->who.tenant;
-    watch->listener = sample->listener;
-    watch->from = sample->from;
-    memcpy(watch->flow, sample->flow, sizeof watch->flow);
-    watch->next = home->watches;
-    watch->link = &home->watches;
-    if (watch->next != NULL)
-        watch->next->link = &watch->next;
-    home->watches = watch;
-    timer_init(&watch->timer, on_excess_timer);
-    timer_set(home->o.services.wheel, &watch->timer,
-              sample->opened_ms > 0 ? tunnel_now(sample) + EXCESS_MS : EXCESS_MS);
-}
-
 /* ---- life ---- */
 
 /* Answers for connections that have no attempt: made once, sent as they are. */
@@ -227,12 +181,7 @@ void tunnels_free(struct tunnels *home)
     if (home == NULL)
         return;
     ASSERT(home->open == 0 && home->noted == 0);
-    while (home->watches != NULL) {
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): watch_end() takes it off the list. */
-        home->watches->until_wall_ms = clock_wall_ns() / 1000000;
-        record_excess(home, home->watches);
-        watch_end(home->watches);
-    }
+    excess_end_all(home);
     timer_cancel(&home->drain_timer);
     timer_cancel(&home->gate_timer);
     run_item_cancel(&home->judge);
@@ -274,8 +223,9 @@ static struct tunnel *tunnel_new(struct tunnels *home, const struct tunnel_liste
 }
 
 /* Whose connection it is shows before its first byte, and so it counts: a silent client holds its own environment's
- * descriptors. What is above the share is told so while it is little, and closed unheard when it is much. Where too many
- * came to nothing the listener is to rest; one that others come in by as well cannot, and this client is closed. */
+ * descriptors. What is above the share is told so while it is little, and closed unheard when it is much. Where too
+ * many came to nothing the listener is to rest; one that others come in by as well cannot, and this client is
+ * closed. */
 enum room { ROOM, ROOM_FULL, ROOM_FLOOD };
 
 static enum room room_of_client(struct tunnel *t, uint32_t *out_rest_ms)
@@ -403,10 +353,7 @@ bool tunnels_has_listener(const struct tunnels *home, const struct tunnel_listen
     for (const struct tunnel *t = home->all; t != NULL; t = t->next)
         if (t->listener == listener)
             return true;
-    for (const struct excess_watch *watch = home->watches; watch != NULL; watch = watch->next)
-        if (watch->listener == listener)
-            return true;
-    return false;
+    return excess_has_listener(home, listener);
 }
 
 size_t tunnels_open(const struct tunnels *home)

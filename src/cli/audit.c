@@ -35,12 +35,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static int tail(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"follow",         OPT_FOLLOW, 0, 0, "wait for more", 0},
-        {"json",               OPT_JSON, 0, 0, "each record as it stands in the log, one OCSF object a line", 0},
-        {"from", OPT_FROM, "N", 0, "begin with entry N", 0},
-        {0               },
+        {"follow", OPT_FOLLOW, 0,   0, "wait for more", 0},
+        {"json",   OPT_JSON,   0,   0, "each record as it stands in the log, one OCSF object a line", 0},
+        {"from",   OPT_FROM,   "N", 0, "begin with entry N", 0},
+        {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

@@ -89,15 +89,17 @@ static void print_text(const struct evidence_absence *q, const struct evidence *
 
 int audit_verb_absence(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"env",                         OPT_ENV, "NAME", 0, "the environment (required)", 0},
-        {"host",                       OPT_HOST, "HOST", 0, "a name, *.example.com for anything below it, or an address (required)", 0},
+        {"env",  OPT_ENV,  "NAME", 0, "the environment (required)", 0},
+        {"host", OPT_HOST, "HOST", 0, "a name, *.example.com for anything below it, or an address (required)", 0},
         {"from", OPT_FROM, "TIME", 0, "from this time on: 2026-11-21, 2026-11-21T10:00:00Z, or 1h ago", 0},
-        {"to",                             OPT_TO, "TIME", 0, "before this time", 0},
-        {"key",OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
-        {"json",                            OPT_JSON, 0, 0, "one JSON object", 0},
-        {0                           },
+        {"to",   OPT_TO,   "TIME", 0, "before this time", 0},
+        {"key",  OPT_KEY,  "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
+        {"json", OPT_JSON, 0,      0, "one JSON object", 0},
+        {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

@@ -200,15 +200,17 @@ static int follow(struct asking *a)
 
 int audit_verb_cosign(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"witnesses",                                                    OPT_WITNESSES, "FILE", 0, "who signs, and how many must: a C2SP tlog-policy (required)", 0},
-        {"publish",                                                        OPT_PUBLISH, "FILE", 0, "write the checkpoint there when the quorum has signed it, and only then",
-         0},
-        {"follow", OPT_FOLLOW, 0, 0, "go on until a signal ends it, or a witness has seen another log", 0},
-        {"interval",                                                              OPT_INTERVAL, "TIME", 0, "with --follow: how often (1m)", 0},
-        {"ca",OPT_CA, "FILE", 0, "certificates to trust instead of the system's", 0},
-        {0                                                            },
+        {"witnesses", OPT_WITNESSES, "FILE", 0, "who signs, and how many must: a C2SP tlog-policy (required)", 0},
+        {"publish",   OPT_PUBLISH,   "FILE", 0,
+         "write the checkpoint there when the quorum has signed it, and only then", 0},
+        {"follow",    OPT_FOLLOW,    0,      0, "go on until a signal ends it, or a witness has seen another log", 0},
+        {"interval",  OPT_INTERVAL,  "TIME", 0, "with --follow: how often (1m)", 0},
+        {"ca",        OPT_CA,        "FILE", 0, "certificates to trust instead of the system's", 0},
+        {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

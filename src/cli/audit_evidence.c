@@ -120,20 +120,23 @@ static int prove_rotations(const struct evidence_args *a, struct evidence *e)
 
 int audit_verb_prove(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"index",                                                    OPT_INDEX, "N", 0, "the entry with this index (metadata.sequence)", 0},
-        {"uid",                                                       OPT_UID, "ID", 0, "the entry with this metadata.uid", 0},
-        {"env",           OPT_ENV, "NAME", 0, "all entries of this environment, as a directory (--out)", 0},
-        {"rotations",                                                          OPT_ROTATIONS, 0, 0,
-         "the hand-overs of the signing key, as a directory (--out): they lead from an older key to the one that signs "
-         "now", 0},
-        {"session",OPT_SESSION, "ID", 0, "of the environment: from the first record of this session to its last", 0},
-        {"from",                                                         OPT_FROM, "TIME", 0, "of the environment: from this time on", 0},
-        {"to",                                                         OPT_TO, "TIME", 0, "of the environment: before this time", 0},
-        {"out",                                                      OPT_OUT, "PATH", 0, "file or directory to make; else standard output", 0},
-        {"key",                                                    OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
+        {"index",     OPT_INDEX,     "N",    0, "the entry with this index (metadata.sequence)", 0},
+        {"uid",       OPT_UID,       "ID",   0, "the entry with this metadata.uid", 0},
+        {"env",       OPT_ENV,       "NAME", 0, "all entries of this environment, as a directory (--out)", 0},
+        {"rotations", OPT_ROTATIONS, 0,      0,
+         "the hand-overs of the signing key, as a directory (--out): they lead from an older key to the one that "
+         "signs now", 0},
+        {"session",   OPT_SESSION,   "ID",   0,
+         "of the environment: from the first record of this session to its last", 0},
+        {"from",      OPT_FROM,      "TIME", 0, "of the environment: from this time on", 0},
+        {"to",        OPT_TO,        "TIME", 0, "of the environment: before this time", 0},
+        {"out",       OPT_OUT,       "PATH", 0, "file or directory to make; else standard output", 0},
+        {"key",       OPT_KEY,       "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,
@@ -180,11 +183,13 @@ int audit_verb_prove(int argc, char **argv)
 
 int audit_verb_tiles(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"out",                           OPT_OUT, "DIR2", 0, "directory to make (required)", 0},
-        {"key",                         OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
+        {"out", OPT_OUT, "DIR2", 0, "directory to make (required)", 0},
+        {"key", OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,
@@ -275,11 +280,13 @@ static int pin(const char *path, struct evidence *e)
 
 int audit_verb_checkpoint(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"pin",                                                                OPT_PIN, "FILE", 0, "keep it in FILE, if the log still extends the one that FILE holds", 0},
-        {"key",                                                              OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
+        {"pin", OPT_PIN, "FILE", 0, "keep it in FILE, if the log still extends the one that FILE holds", 0},
+        {"key", OPT_KEY, "VKEY", 0, "the verifier key that you trust, or a file with it", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

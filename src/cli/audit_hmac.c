@@ -227,11 +227,13 @@ static enum err take_keys(const struct hmac_args *args, struct redact_key *keys,
 
 int audit_verb_hmac(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"keys",                              OPT_KEYS, "DIR", 0, "where the keys lie (DIR.privacy)", 0},
-        {"json",                              OPT_JSON, 0, 0, "one JSON object for each value and key", 0},
+        {"keys", OPT_KEYS, "DIR", 0, "where the keys lie (DIR.privacy)", 0},
+        {"json", OPT_JSON, 0,     0, "one JSON object for each value and key", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

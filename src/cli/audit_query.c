@@ -81,12 +81,14 @@ static int finish(enum err err, const char *verb, const char *dir)
 
 int audit_verb_query(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
         FILTER_OPTIONS,
-        {"json",                                 OPT_JSON, 0, 0, "each record as it stands in the log", 0},
-        {"count",                                     OPT_COUNT, 0, 0, "only how many there are", 0},
+        {"json",  OPT_JSON,  0, 0, "each record as it stands in the log", 0},
+        {"count", OPT_COUNT, 0, 0, "only how many there are", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

@@ -144,18 +144,21 @@ static int ship_somewhere(const struct ship_args *a)
 
 int audit_verb_ship(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"to",                                                                           OPT_TO, "DIR2|URL", 0, "a directory on another volume, or an https:// URL that takes PUT (required)", 0},
-        {"follow",                                                                    OPT_FOLLOW, 0, 0, "go on until a signal ends it; what fails is tried again", 0},
-        {"newest", OPT_NEWEST, 0, 0, "also the segment that is being written, as far as it is signed", 0},
-        {"interval",                                                                              OPT_INTERVAL, "TIME", 0, "with --follow: how often to look (1s)", 0},
-        {"timeout", OPT_TIMEOUT, "TIME", 0, "for a connection, and without a byte moved (30s)", 0},
-        {"ca",                                                                             OPT_CA, "FILE", 0, "certificates to trust instead of the system's", 0},
-        {"headers",                                                                             OPT_HEADERS, "FILE", 0, "header lines to send, such as Authorization", 0},
-        {"state",                                                                       OPT_STATE, "DIR3", 0, "where what was acknowledged is remembered; else DIR itself", 0},
-        {"json",                                                                             OPT_JSON, 0, 0, "one JSON object", 0},
-        {0             },
+        {"to",       OPT_TO,       "DIR2|URL", 0,
+         "a directory on another volume, or an https:// URL that takes PUT (required)", 0},
+        {"follow",   OPT_FOLLOW,   0,          0, "go on until a signal ends it; what fails is tried again", 0},
+        {"newest",   OPT_NEWEST,   0,          0, "also the segment that is being written, as far as it is signed", 0},
+        {"interval", OPT_INTERVAL, "TIME",     0, "with --follow: how often to look (1s)", 0},
+        {"timeout",  OPT_TIMEOUT,  "TIME",     0, "for a connection, and without a byte moved (30s)", 0},
+        {"ca",       OPT_CA,       "FILE",     0, "certificates to trust instead of the system's", 0},
+        {"headers",  OPT_HEADERS,  "FILE",     0, "header lines to send, such as Authorization", 0},
+        {"state",    OPT_STATE,    "DIR3",     0, "where what was acknowledged is remembered; else DIR itself", 0},
+        {"json",     OPT_JSON,     0,          0, "one JSON object", 0},
+        {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

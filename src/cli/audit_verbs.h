@@ -42,8 +42,8 @@ struct audit_place {
      offsetof(type, member)}
 /* clang-format on */
 
-/* For parsers of options, whose input is that struct: an option of `places`, the one argument DIR, and its absence. Else
- * ARGP_ERR_UNKNOWN. */
+/* For parsers of options, whose input is that struct: an option of `places`, the one argument DIR, and its absence.
+ * Else ARGP_ERR_UNKNOWN. */
 error_t audit_take(const struct audit_place *places, size_t count, int key, char *arg, struct argp_state *state,
                    const char **dir);
 

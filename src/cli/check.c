@@ -15,15 +15,17 @@
 
 enum { OPT_EGRESS = 1000, OPT_CATALOGUE, OPT_JSON, OPT_STRICT, OPT_QUIET, OPT_TEST };
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"egress",                                 OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"catalogue",                                  OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
-    {"json", OPT_JSON, 0, 0, "one JSON object a file, one a line", 0},
-    {"strict",                                        OPT_STRICT, 0, 0, "lints fail as well, and what the group may write is an error", 0},
-    {"test",OPT_TEST, 0, 0, "each of the policy's own tests, without the effective policy", 0},
-    {"quiet",                                       OPT_QUIET, 0, 0, "the findings alone, without the effective policy", 0},
-    {0                                      },
+    {"egress",    OPT_EGRESS,    "FILE", 0, "the egress block in a file of its own", 0},
+    {"catalogue", OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
+    {"json",      OPT_JSON,      0,      0, "one JSON object a file, one a line", 0},
+    {"strict",    OPT_STRICT,    0,      0, "lints fail as well, and what the group may write is an error", 0},
+    {"test",      OPT_TEST,      0,      0, "each of the policy's own tests, without the effective policy", 0},
+    {"quiet",     OPT_QUIET,     0,      0, "the findings alone, without the effective policy", 0},
+    {0},
 };
+/* clang-format on */
 
 static const char doc[] =
     "Loads each environment FILE, or gateway's configuration with all its environments, as the proxy would, without "

@@ -30,10 +30,12 @@ struct control_options {
     const char *commit;
 };
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"admin",      'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+    {"admin", 'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -206,12 +208,14 @@ int verb_health(int argc, char **argv)
 
 int verb_reload(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option with_reason[] = {
-        {"admin",                                                  'a', "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
-        {"reason",                                             'r', "TEXT", 0, "why, one line; kept in the audit log", 0},
-        {"commit", OPT_COMMIT, "ID", 0, "of the sources, where they are versioned; kept in the audit log", 0},
-        {0                                                       },
+        {"admin",  'a',        "unix:PATH", 0, "admin socket (admin.sock under the runtime directory)", 0},
+        {"reason", 'r',        "TEXT",      0, "why, one line; kept in the audit log", 0},
+        {"commit", OPT_COMMIT, "ID",        0, "of the sources, where they are versioned; kept in the audit log", 0},
+        {0},
     };
+    /* clang-format on */
     return run_with(with_reason, argc, argv,
                     "Makes a running proxy load its policies now, as SIGHUP does. Ends with 1 if they were refused: "
                     "those before them stay in force."

@@ -20,14 +20,17 @@ enum {
     OPT_EXPLAIN,
 };
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"proxy",                                                                 'p', "URL", 0, "the proxy, as programs in the sandbox see it (http://127.0.0.1:3128)", 0},
-    {"format",                                                                  'f', "FORMAT", 0, "shell, dotenv, docker, k8s or json (shell)", 0},
-    {"ca", OPT_CA, "FILE", 0, "authority that programs shall trust besides; absolute path", 0},
-    {"write-files",                                                                       OPT_WRITE_FILES, "DIR", 0, "also writes the files for programs that variables do not reach", 0},
-    {"explain",   OPT_EXPLAIN, 0, 0, "says of each variable who reads it and why it is there", 0},
-    {0                                                                     },
+    {"proxy",       'p',             "URL",    0,
+     "the proxy, as programs in the sandbox see it (http://127.0.0.1:3128)", 0},
+    {"format",      'f',             "FORMAT", 0, "shell, dotenv, docker, k8s or json (shell)", 0},
+    {"ca",          OPT_CA,          "FILE",   0, "authority that programs shall trust besides; absolute path", 0},
+    {"write-files", OPT_WRITE_FILES, "DIR",    0, "also writes the files for programs that variables do not reach", 0},
+    {"explain",     OPT_EXPLAIN,     0,        0, "says of each variable who reads it and why it is there", 0},
+    {0},
 };
+/* clang-format on */
 
 static const char doc[] =
     "Prints the variables that make real programs use the proxy. Nothing of the environment of this command is read or "

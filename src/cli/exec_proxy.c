@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The proxy of one command: `run`, in a child that nobody can trace or dump, with the socket that its parent has opened,
- * so that the file belongs to whoever runs the command, whatever account the proxy takes.
+ * The proxy of one command: `run`, in a child that nobody can trace or dump, with the socket that its parent has
+ * opened, so that the file belongs to whoever runs the command, whatever account the proxy takes.
  */
 #include "exec.h"
 

@@ -27,25 +27,28 @@ enum {
     OPT_JSON,
 };
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"policy",                                                    OPT_POLICY, "FILE", 0, "environment file (required without --audit-dir)", 0},
-    {"egress",                                                     OPT_EGRESS, "FILE", 0, "the egress block in a file of its own", 0},
-    {"config",          OPT_CONFIG, "FILE", 0, "a gateway's configuration instead of an environment file", 0},
-    {"environment",                                                           OPT_ENVIRONMENT, "NAME", 0, "which of its environments", 0},
-    {"catalogue",OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue of package managers' hosts", 0},
-    {"via",                                                          OPT_VIA, "DOOR", 0, "connect, http or socks5 (connect)", 0},
-    {"method",                                                          OPT_METHOD, "METHOD", 0, "method of a plain HTTP request (GET)", 0},
-    {"address",                                                    OPT_ADDRESS, "ADDR", 0, "what the name resolves to, may be repeated; nothing is resolved", 0},
-    {"sni",                                                     OPT_SNI, "NAME", 0, "the TLS hello names this host", 0},
-    {"no-sni", OPT_NO_SNI, 0, 0, "the TLS hello names none", 0},
-    {"ech",                                                           OPT_ECH, 0, 0, "the TLS hello carries encrypted client hello", 0},
-    {"no-tls",OPT_NO_TLS, 0, 0, "the tunnel does not begin with TLS", 0},
-    {"silent",                                                          OPT_SILENT, 0, 0, "the client sends nothing until the hello deadline", 0},
-    {"own",                                                          OPT_OWN, "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
-    {"audit-dir",                                                 OPT_AUDIT_DIR, "DIR", 0, "HOST is a request id: what this log says of it, asked again", 0},
-    {"json",                                                     OPT_JSON, 0, 0, "as one JSON object", 0},
-    {0  },
+    {"policy",      OPT_POLICY,      "FILE",      0, "environment file (required without --audit-dir)", 0},
+    {"egress",      OPT_EGRESS,      "FILE",      0, "the egress block in a file of its own", 0},
+    {"config",      OPT_CONFIG,      "FILE",      0, "a gateway's configuration instead of an environment file", 0},
+    {"environment", OPT_ENVIRONMENT, "NAME",      0, "which of its environments", 0},
+    {"catalogue",   OPT_CATALOGUE,   "FILE",      0, "an operator's own catalogue of package managers' hosts", 0},
+    {"via",         OPT_VIA,         "DOOR",      0, "connect, http or socks5 (connect)", 0},
+    {"method",      OPT_METHOD,      "METHOD",    0, "method of a plain HTTP request (GET)", 0},
+    {"address",     OPT_ADDRESS,     "ADDR",      0,
+     "what the name resolves to, may be repeated; nothing is resolved", 0},
+    {"sni",         OPT_SNI,         "NAME",      0, "the TLS hello names this host", 0},
+    {"no-sni",      OPT_NO_SNI,      0,           0, "the TLS hello names none", 0},
+    {"ech",         OPT_ECH,         0,           0, "the TLS hello carries encrypted client hello", 0},
+    {"no-tls",      OPT_NO_TLS,      0,           0, "the tunnel does not begin with TLS", 0},
+    {"silent",      OPT_SILENT,      0,           0, "the client sends nothing until the hello deadline", 0},
+    {"own",         OPT_OWN,         "ADDR:PORT", 0, "the proxy itself listens there, may be repeated", 0},
+    {"audit-dir",   OPT_AUDIT_DIR,   "DIR",       0, "HOST is a request id: what this log says of it, asked again", 0},
+    {"json",        OPT_JSON,        0,           0, "as one JSON object", 0},
+    {0},
 };
+/* clang-format on */
 
 static const char doc[] =
     "Asks a policy about one target and prints the verdict, the rule with file and line, and for a refusal the "

@@ -18,11 +18,13 @@ struct groups_args {
     bool json, wants_name;
 };
 
+/* clang-format off */
 static const struct argp_option options[] = {
-    {"catalogue",                                                OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue instead of the built-in one", 0},
-    {"json",                                                    OPT_JSON, 0, 0, "as JSON", 0},
+    {"catalogue", OPT_CATALOGUE, "FILE", 0, "an operator's own catalogue instead of the built-in one", 0},
+    {"json",      OPT_JSON,      0,      0, "as JSON", 0},
     {0},
 };
+/* clang-format on */
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {

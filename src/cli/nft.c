@@ -89,11 +89,14 @@ static void print_rules(const struct nft_args *a)
 
 static int audit_counter(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"uid",                                                                    OPT_UID, "UID", 0, "the account that the proxy runs as; else that of sallyport, or nobody", 0},
-        {"dns-port",                                                                   OPT_DNS_PORT, "PORT", 0, "where its name servers listen (53)", 0},
+        {"uid",      OPT_UID,      "UID",  0,
+         "the account that the proxy runs as; else that of sallyport, or nobody", 0},
+        {"dns-port", OPT_DNS_PORT, "PORT", 0, "where its name servers listen (53)", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

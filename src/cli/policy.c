@@ -93,11 +93,13 @@ static bool tell_entry(void *arg, const struct policy_entry *entry)
 
 static int history(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"environment",                        OPT_ENVIRONMENT, "NAME", 0, "entries of this environment alone", 0},
-        {"json",                              OPT_JSON, 0, 0, "one JSON object an entry", 0},
+        {"environment", OPT_ENVIRONMENT, "NAME", 0, "entries of this environment alone", 0},
+        {"json",        OPT_JSON,        0,      0, "one JSON object an entry", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,
@@ -204,11 +206,13 @@ static bool replace_file(const char *path, const char *text, size_t len)
 
 static int rollback(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct argp_option options[] = {
-        {"out",                         OPT_OUT, "FILE", 0, "file to replace (required)", 0},
-        {"egress",                       OPT_EGRESS, 0, 0, "the egress block, where it was a text of its own", 0},
+        {"out",    OPT_OUT,    "FILE", 0, "file to replace (required)", 0},
+        {"egress", OPT_EGRESS, 0,      0, "the egress block, where it was a text of its own", 0},
         {0},
     };
+    /* clang-format on */
     static const struct argp argp = {
         options,
         parse,

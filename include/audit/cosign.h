@@ -28,17 +28,19 @@ struct cosign_witness {
 
 struct cosign_policy;
 
-/* ERR_INVALID: `why` says in which line. */
+/* ERR_INVALID: `why` says in which line; any other: the file cannot be read. */
 MUST_CHECK enum err cosign_policy_load(const char *path, struct cosign_policy **out, char *why, size_t cap);
 void cosign_policy_free(struct cosign_policy *policy); /* NULL is allowed */
+/* The witnesses in the order of the file; what is given lives as long as the policy. */
 size_t cosign_count(const struct cosign_policy *policy);
 const struct cosign_witness *cosign_witness(const struct cosign_policy *policy, size_t index);
 /* Do these witnesses, one flag each, make the quorum? With `quorum none` always. */
 bool cosign_quorum(const struct cosign_policy *policy, const bool have[static COSIGN_WITNESSES_MAX]);
 
 /*
- * The newest checkpoint of the log in `dir`, or the newest that is withheld, as the body of an add-checkpoint request to a witness that has seen `old`
- * entries, with the consistency proof; the checkpoint itself lies at *out_note of it. ERR_DENIED: the log is smaller
+ * The newest checkpoint of the log in `dir`, or the newest that is withheld, as the body of an add-checkpoint request
+ * (C2SP tlog-witness) to a witness that has seen `old` entries, with the consistency proof (RFC 6962 2.1.2); the
+ * checkpoint itself lies at *out_note of it. ERR_DENIED: the log is smaller
  * than `old`; ERR_CORRUPT: its hashes do not give the signed root; ERR_NOT_FOUND: no log, or nothing signed.
  */
 MUST_CHECK enum err cosign_request(const char *dir, uint64_t old, struct outbuf *out, size_t *out_note,
@@ -48,7 +50,8 @@ MUST_CHECK enum err cosign_request(const char *dir, uint64_t old, struct outbuf 
 void cosign_check(const struct cosign_policy *policy, struct span note, bool out_have[static COSIGN_WITNESSES_MAX],
                   uint64_t *out_time_s);
 
-/* Adds a checkpoint with its lines to `cosigned.log` below `dir`, durably. One process at a time. */
+/* Adds a checkpoint with its lines to `cosigned.log` below `dir`, durably. One process at a time. ERR_IO: it is not
+ * there, or cut short, which readers pass over; ERR_TOO_BIG: the path. */
 MUST_CHECK enum err cosign_keep(const char *dir, struct span note);
 
 #define COSIGN_LOG "cosigned.log"

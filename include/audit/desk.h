@@ -37,7 +37,8 @@ enum urgency {
 /* Tells the writer that it may have work; called from the producer thread after publishing when the writer sleeps. */
 typedef void desk_wake_fn(void *arg);
 
-/* A desk of its own ring, without a log: the audit log makes desks with audit_log_desk(); tests make them here. */
+/* A desk of its own ring, without a log: the audit log makes desks with audit_log_desk(); tests make them here. Errors
+ * as ring_new(). */
 MUST_CHECK enum err desk_new(size_t ring_bytes, desk_wake_fn *wake, void *arg, struct desk **out);
 void desk_free(struct desk *desk); /* NULL is allowed */
 
@@ -49,8 +50,8 @@ void desk_credit_give(struct desk *desk, size_t bytes);
 
 /*
  * Seals a record on credit that the caller holds: DESK_RECORD_BYTES of the caller's credit are spent whatever the
- * record's length; what the record does not need is free at once. Cannot fail. Gives the ticket: the record is durable once
- * desk_durable() >= ticket. Time stamps (wall and monotonic) are taken here.
+ * record's length; what the record does not need is free at once. Cannot fail. Gives the ticket: the record is durable
+ * once desk_durable() >= ticket. Time stamps (wall and monotonic) are taken here.
  */
 uint64_t desk_seal_flow(struct desk *desk, const struct record_flow *record, enum urgency urgency);
 uint64_t desk_seal_event(struct desk *desk, const struct record_event *record, enum urgency urgency);
@@ -63,8 +64,8 @@ bool desk_gate_closed(const struct desk *desk);
 /* Counts an attempt that was refused because of the gate or for want of credit; the count stands in gate_opened. */
 void desk_count_refused(struct desk *desk);
 
-/* While true, the writer calls the desk's notify function (audit_log_desk) after each commit. Look at desk_durable() once
- * more after setting it: the commit may just have ended. */
+/* While true, the writer calls the desk's notify function (audit_log_desk) after each commit. Look at desk_durable()
+ * once more after setting it: the commit may just have ended. */
 void desk_set_waiting(struct desk *desk, bool waiting);
 
 /* ---- consumer: the writer, or a test in its place ---- */
@@ -89,8 +90,8 @@ bool desk_read(struct desk *desk, struct sealed *out);
 void desk_commit(struct desk *desk);
 /* What was read and not committed will be read again. */
 void desk_rewind(struct desk *desk);
-void desk_set_gate(struct desk *desk, bool closed);
-uint64_t desk_take_refused(struct desk *desk);
+void desk_set_gate(struct desk *desk, bool closed); /* what desk_gate_closed() says from now on */
+uint64_t desk_take_refused(struct desk *desk);      /* what desk_count_refused() counted since the last call */
 bool desk_is_waiting(const struct desk *desk);
 /* The writer is about to sleep: a publish after this calls wake. Look at the ring once more after setting it. */
 void desk_set_sleeping(struct desk *desk, bool sleeping);

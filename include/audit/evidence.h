@@ -29,7 +29,8 @@ const char *evidence_vkey(const struct evidence *e);
 /* A C2SP tlog-proof of one entry against the checkpoint. ERR_NOT_FOUND: it is not signed yet. */
 MUST_CHECK enum err evidence_prove(struct evidence *e, uint64_t index, struct outbuf *out);
 /* The hand-overs of the signing key below `dir`/rotations, which must not exist: each key_rotated entry, and its
- * tlog-proof against the checkpoint that both keys signed. ERR_NOT_FOUND: there is none. Bundles and tiles hold them. */
+ * tlog-proof against the checkpoint that both keys signed. ERR_NOT_FOUND: there is none. Bundles and tiles hold
+ * them. */
 MUST_CHECK enum err evidence_rotations(struct evidence *e, const char *dir);
 /* True if the first head.size entries have this root. */
 bool evidence_extends(struct evidence *e, const struct tree_head *head);

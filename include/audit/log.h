@@ -3,7 +3,8 @@
  * audit log: the directory, its writer thread, and the gate. See docs/audit-format.md for every file.
  *
  * Order, never changed: append → fdatasync → release whoever waits → sign → checkpoints.log → fdatasync → rename
- * `checkpoint`. Where witnesses must sign first, the head waits for them in `withheld`, and nobody else does. A failed write or fdatasync closes the gate; nothing is released that is not durable.
+ * `checkpoint`. Where witnesses must sign first, the head waits for them in `withheld`, and nobody else does. A failed
+ * write or fdatasync closes the gate; nothing is released that is not durable.
  */
 #ifndef AUDIT_LOG_H
 #define AUDIT_LOG_H
@@ -27,8 +28,8 @@ struct audit_log_options {
     uint64_t manifest_ms;
     /* How many entries there are between two snapshots, from which the next start reads. 0: 65,536 */
     uint64_t snapshot_entries;
-    /* Facts for heartbeats and for log_stopped: what the program counted. At most `max`; keys are literals. Writer thread,
-     * or main's while the log stops; NULL: none. */
+    /* Facts for heartbeats and for log_stopped: what the program counted. At most `max`; keys are literals. Writer
+     * thread, or main's while the log stops; NULL: none. */
     size_t (*totals)(void *arg, struct event_fact *out, size_t max);
     void *totals_arg;
     /* The door of one environment, that is shut alone when the disk fills up and it wrote more than its share. Writer
@@ -37,8 +38,8 @@ struct audit_log_options {
     void *env_gate_arg;
     /* How far a copy elsewhere (audit/ship.h) may be behind; then the gate closes. 0: there need be none */
     uint64_t ship_max_lag_ms;
-    /* A head is given out, in `checkpoint` and checkpoints.log, only when the quorum of these has signed it, or a larger
-     * one; until then it is withheld. NULL: at once; borrowed. */
+    /* A head is given out, in `checkpoint` and checkpoints.log, only when the quorum of these has signed it, or a
+     * larger one; until then it is withheld. NULL: at once; borrowed. */
     const struct cosign_policy *witnesses;
     /* The signer's process has ended: the gate is closed and stays so. Writer thread, once; NULL: none. */
     void (*on_signer_lost)(void *arg);

@@ -11,11 +11,13 @@
 
 struct audit_reader;
 
+/* From this entry on; from the end while there is none of that index. ERR_NOT_FOUND: no log lies there; ERR_CORRUPT,
+ * ERR_IO, ERR_NO_MEMORY. */
 MUST_CHECK enum err audit_reader_open(const char *dir, uint64_t from_index, struct audit_reader **out);
 void audit_reader_close(struct audit_reader *reader); /* NULL is allowed */
 
 /* The next durable entry: its JSON, valid until the next call. ERR_AGAIN: none yet (call again later, for follow);
- * ERR_CORRUPT: the framing is broken. */
+ * ERR_CORRUPT: the framing is broken; ERR_IO. */
 MUST_CHECK enum err audit_reader_next(struct audit_reader *reader, uint64_t *out_index, struct span *out_leaf);
 
 /* Number of durable entries now. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record: what happened, as it is handed to the audit desk. A record is a plain struct of borrowed spans on the
- * sealing thread; sealing copies it as long as it is into the desk's ring (strings inline and length-capped), and the
- * writer turns that copy into one OCSF 1.8.0 JSON line, the leaf. Two shapes: flow records (attempt, outcome, traffic, lookup)
+ * record: what happened, as it is handed to the audit desk. A record is a plain struct of borrowed spans on the sealing
+ * thread; sealing copies it as long as it is into the desk's ring (strings inline and length-capped), and the writer
+ * turns that copy into one OCSF 1.8.0 JSON line, the leaf. Two shapes: flow records (attempt, outcome, traffic, lookup)
  * and log events (start, stop, policy, gate, ...). The fields of each leaf stand in audit/record_tbl.h, from which
  * docs/audit-format.md is made.
  */

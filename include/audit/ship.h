@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ship: a second copy of a log in a store that its machine cannot change: sealed segments, blobs, every checkpoint. What
- * the store acknowledged is remembered in a small file beside the log, and nothing else counts as shipped: after a
+ * ship: a second copy of a log in a store that its machine cannot change: sealed segments, blobs, every checkpoint.
+ * What the store acknowledged is remembered in a small file beside the log, and nothing else counts as shipped: after a
  * break an object is sent again as a whole. The copy is itself a log directory that verify takes (without hashes/).
  */
 #ifndef AUDIT_SHIP_H
@@ -39,6 +39,8 @@ struct ship_progress {
 
 struct ship;
 
+/* Reads what was acknowledged before; `options` is copied, its texts and its store are borrowed. ERR_NOT_FOUND: no
+ * log lies there; ERR_TOO_BIG: the store's name is too long; ERR_IO: the directory of its state. `why` says more. */
 MUST_CHECK enum err ship_open(const struct ship_options *options, struct ship **out, char *why, size_t cap);
 void ship_close(struct ship *s); /* NULL is allowed */
 /*
@@ -46,6 +48,7 @@ void ship_close(struct ship *s); /* NULL is allowed */
  * read; anything else is worth trying again. What was acknowledged before a failure stays so.
  */
 MUST_CHECK enum err ship_pass(struct ship *s, char *why, size_t cap);
+/* As of now, without asking the disk. */
 void ship_progress(const struct ship *s, struct ship_progress *out);
 
 /* What the file `shipped` of a log's directory says. ERR_NOT_FOUND: nothing was shipped yet. */

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+/* Any thread. They cannot fail. */
 uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC, nanoseconds */
 int64_t clock_wall_ns(void);  /* CLOCK_REALTIME, nanoseconds since 1970 */
 

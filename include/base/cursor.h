@@ -13,7 +13,9 @@ struct cursor {
     bool failed;
 };
 
+/* At the first of these bytes, which stay borrowed. */
 struct cursor cursor_make(struct span bytes);
+/* The next number of one to eight bytes; 0 when it is not all there. */
 uint8_t cursor_u8(struct cursor *c);
 uint16_t cursor_u16(struct cursor *c);
 uint32_t cursor_u24(struct cursor *c);

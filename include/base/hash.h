@@ -12,6 +12,7 @@ struct hash_key {
     uint64_t k0, k1;
 };
 
+/* All 64 bits are usable: `% buckets` and masks alike. Pure; any thread. */
 uint64_t hash_keyed(const struct hash_key *key, struct span bytes);
 
 #endif

@@ -19,9 +19,11 @@ struct json {
     bool need_comma;
 };
 
+/* One value, which the calls below put together; `out` is borrowed, and its overflow says that not all of it fitted. */
 struct json json_make(struct outbuf *out);
 void json_open(struct json *j, char bracket);  /* '{' or '[' */
 void json_close(struct json *j, char bracket); /* '}' or ']' */
+/* The key of the next value: a literal of ours, not escaped. */
 void json_key_bytes(struct json *j, const char *key, size_t len);
 /* A literal of ours: not escaped, and its length is known where it stands. */
 static inline void json_key(struct json *j, const char *key)
@@ -35,14 +37,14 @@ void json_text(struct json *j, const char *value);
 void json_u64(struct json *j, uint64_t value);
 void json_i64(struct json *j, int64_t value);
 void json_bool(struct json *j, bool value);
-void json_nothing(struct json *j);
+void json_nothing(struct json *j); /* null */
 
 /* ---- for whoever writes many short values: a word at a time ---- */
 
 #define JSON_WORD sizeof(uint64_t)
 
-/* All of these bytes stand for themselves between quotes. What borrows and carries between the bytes spoil lies behind a
- * byte that does not, so a word is never called plain wrongly. */
+/* All of these bytes stand for themselves between quotes. What borrows and carries between the bytes spoil lies
+ * behind a byte that does not, so a word is never called plain wrongly. */
 static inline bool json_word_is_plain(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101u;

@@ -13,6 +13,7 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
+/* At the start, before there are threads. Lines above the level are left out; the usual one is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 void log_set_json(bool json);
 

@@ -19,7 +19,7 @@
 
 struct ring;
 
-/* `cap` is a power of two of at least 4096; memory is mapped, not touched. */
+/* `cap` is a power of two from 4096 to 2^31, else ERR_INVALID; memory is mapped, not touched. ERR_NO_MEMORY. */
 MUST_CHECK enum err ring_new(size_t cap, struct ring **out);
 void ring_free(struct ring *r); /* NULL is allowed */
 

@@ -45,8 +45,8 @@ struct daemon_options {
     int ready_fd; /* -1: none */
 };
 
-/* Reads what a service manager says in the environment (systemd's LISTEN_FDS, NOTIFY_SOCKET, WATCHDOG_USEC): before it is
- * cleared. A listener whose address one of its sockets has takes that socket. */
+/* Reads what a service manager says in the environment (systemd's LISTEN_FDS, NOTIFY_SOCKET, WATCHDOG_USEC): before
+ * it is cleared. A listener whose address one of its sockets has takes that socket. */
 void supervisor_read_environment(void);
 
 /* Does a configuration fit together with the policies of its environments, which stand in their order? ERR_INVALID with

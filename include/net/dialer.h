@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dialer: connects to the addresses of one struct admitted and to nothing else, as RFC 8305 (Happy Eyeballs) says:
- * families interleaved beginning with IPv6, a new attempt 250 ms after the last or at once when it failed, the first connection wins,
- * the others are closed. One thread.
+ * families interleaved beginning with IPv6, a new attempt 250 ms after the last or at once when it failed, the first
+ * connection wins, the others are closed. One thread.
  */
 #ifndef NET_DIALER_H
 #define NET_DIALER_H

@@ -50,6 +50,7 @@ struct lane {
     bool eof, done, bulk;
 };
 
+/* Begins with nothing held; the ports stay the caller's and outlive the lane. */
 void lane_open(struct lane *lane, struct port *from, struct port *to, uint64_t ceiling);
 
 /*
@@ -61,7 +62,7 @@ void lane_pair(struct lane *a, struct lane *b);
 /* Bytes that were read before the lane existed: they go first and unchanged. Counted in bytes_in. ERR_NO_MEMORY. */
 MUST_CHECK enum err lane_preload(struct lane *lane, struct relay_pool *pool, struct span bytes);
 
-/* Moves at most `rounds` reads and about `bytes` bytes. */
+/* Moves at most `rounds` reads and about `bytes` bytes. Again after LANE_WAIT and LANE_MORE alone. */
 enum lane_result lane_run(struct lane *lane, struct relay_pool *pool, unsigned rounds, size_t bytes);
 
 /* Bytes held now. */

@@ -22,7 +22,8 @@ struct accepted {
 };
 typedef void accept_fn(void *arg, const struct accepted *accepted);
 
-/* Opens a listening TCP socket (not yet accepting). Port 0 asks for a free one. Any thread, before the workers run. */
+/* Opens a listening TCP socket (not yet accepting). Port 0 asks for a free one. Any thread, before the workers run.
+ * ERR_EXISTS: somebody listens there; ERR_DENIED: this account may not; ERR_IO. The descriptor is the caller's. */
 MUST_CHECK enum err listen_tcp(const struct ipaddr *addr, uint16_t port, int *out_fd, uint16_t *out_port);
 
 /*
@@ -32,12 +33,12 @@ MUST_CHECK enum err listen_tcp(const struct ipaddr *addr, uint16_t port, int *ou
  */
 MUST_CHECK enum err listen_unix(const char *path, unsigned mode, int *out_fd, char *message, size_t message_cap);
 
-/* Accepts on `fd` in this loop: at most `batch` connections an event. The listener owns fd from now on. On EMFILE and ENFILE it
- * pauses for 100 ms. */
+/* Accepts on `fd` in this loop: at most `batch` connections an event. The listener owns fd from now on. On EMFILE
+ * and ENFILE it pauses for 100 ms. */
 MUST_CHECK enum err listener_start(struct loop *loop, int fd, unsigned batch, accept_fn *fn, void *arg,
                                    struct listener **out);
-/* Accepts nothing for some milliseconds: who comes waits in the kernel's queue. Without effect while it rests already. In the
- * accept function too. */
+/* Accepts nothing for some milliseconds: who comes waits in the kernel's queue. Without effect while it rests
+ * already. In the accept function too. */
 void listener_rest(struct listener *listener, uint32_t ms);
 /* Stops accepting and closes; NULL is allowed. */
 void listener_stop(struct listener *listener);

@@ -3,8 +3,8 @@
  * loop: one worker's event loop over epoll, with libevent's base as a part of it, a wheel of timers, a run queue and an
  * inbox. Everything but loop_post(), loop_quit() and loop_wake() belongs to the loop's thread.
  *
- * A turn: wait for events and call them back → timers → inbox → run queue (each item at most once a turn) → end of the turn
- * (graveyard). Nothing is freed inside a callback of its own: the dead wait for the end of the turn.
+ * A turn: wait for events and call them back → timers → inbox → run queue (each item at most once a turn) → end of the
+ * turn (graveyard). Nothing is freed inside a callback of its own: the dead wait for the end of the turn.
  */
 #ifndef NET_LOOP_H
 #define NET_LOOP_H
@@ -15,8 +15,10 @@
 struct event_base;
 struct loop;
 
+/* ERR_NO_MEMORY; ERR_IO: there is no descriptor for it. */
 MUST_CHECK enum err loop_new(struct loop **out);
-/* Ports, dials, timers and run items must have ended; messages that were not delivered stay their senders'. NULL is allowed. */
+/* Ports, dials, timers and run items must have ended; messages that were not delivered stay their senders'. NULL is
+ * allowed. */
 void loop_free(struct loop *loop);
 
 /* Runs until loop_quit(). */

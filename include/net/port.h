@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * port: one end of a lane: a socket seen as "may be read", "may be written", recv, send. The raw port is a
- * non-blocking stream socket with one edge-triggered registration; its callback only sets the flags and wakes the
- * owner, and EAGAIN clears them. A dialled socket is registered for both directions at once, an accepted one when its
- * owner first has to hear of it, and for writing when it first was full. A TLS port or a test's fake has other operations
- * behind the same struct.
+ * port: one end of a lane: a socket seen as "may be read", "may be written", recv, send. The raw port is a non-blocking
+ * stream socket with one edge-triggered registration; its callback only sets the flags and wakes the owner, and EAGAIN
+ * clears them. A dialled socket is registered for both directions at once, an accepted one when its owner first has to
+ * hear of it, and for writing when it first was full. A TLS port or a test's fake has other operations behind the same
+ * struct.
  */
 #ifndef NET_PORT_H
 #define NET_PORT_H
@@ -27,7 +27,8 @@ struct port_ops {
     enum port_io (*send)(struct port *port, const void *buf, size_t len, size_t *out_n);
     /* As port_send_last() says; NULL where nothing is gained by it. */
     enum port_io (*send_last)(struct port *port, const void *buf, size_t len, size_t *out_n);
-    /* Moves bytes without copying; NULL where it cannot be (TLS, fakes). `pipe_fd` is the end to write to or read from. */
+    /* Moves bytes without copying; NULL where it cannot be (TLS, fakes). `pipe_fd` is the end to write to or read
+     * from. */
     enum port_io (*splice_in)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
     enum port_io (*splice_out)(struct port *port, int pipe_fd, size_t len, size_t *out_n);
     void (*shutdown_write)(struct port *port);
@@ -59,8 +60,9 @@ static inline void port_shutdown_write(struct port *p)
 {
     p->ops->shutdown_write(p);
 }
-/* Sends the last bytes of this direction, and ends it as soon as all of them are taken: on TCP the end rides in the last
- * segment, which saves a packet, its way through the kernel and a wake-up of the peer. *out_n < len: not ended yet. */
+/* Sends the last bytes of this direction, and ends it as soon as all of them are taken: on TCP the end rides in the
+ * last segment, which saves a packet, its way through the kernel and a wake-up of the peer. *out_n < len: not ended
+ * yet. */
 static inline enum port_io port_send_last(struct port *p, const void *buf, size_t len, size_t *out_n)
 {
     if (p->ops->send_last != NULL)
@@ -95,9 +97,9 @@ MUST_CHECK enum err port_raw_new(struct loop *loop, int fd, bool readable, bool 
 MUST_CHECK enum err port_raw_accepted(struct loop *loop, int fd, struct port **out);
 
 /*
- * Says that the socket is TCP, right after port_raw_new(): a read that is shorter than its buffer then clears `readable`
- * without another recv() that would say EAGAIN. Saved once a message; src/net/port.c says why it is safe, and why it
- * is not for a Unix socket. The dialer says it itself.
+ * Says that the socket is TCP, right after port_raw_new(): a read that is shorter than its buffer then clears
+ * `readable` without another recv() that would say EAGAIN. Saved once a message; src/net/port.c says why it is safe,
+ * and why it is not for a Unix socket. The dialer says it itself.
  */
 void port_raw_is_tcp(struct port *port);
 

@@ -69,16 +69,18 @@ struct resolver_options {
     uint32_t second_family_ms;             /* how long the second family is awaited after the first; 0: 50 */
 };
 
+/* ERR_INVALID: too many servers; ERR_NO_MEMORY. `options` is copied, with the servers. */
 MUST_CHECK enum err resolver_new(struct loop *loop, const struct resolver_options *options, struct resolver **out);
 void resolver_free(struct resolver *resolver); /* NULL is allowed; no lookup may be under way */
 
 /*
  * ERR_NONE: *out is filled at once, from the cache. ERR_AGAIN: *out_lookup is under way and answered() will be called
  * once, never from inside this call. ERR_TOO_BIG: pending_max reached. ERR_CLOSED: no server can be asked. ERR_BUSY:
- * begins() gave NULL. The whole answer
- * is given when both families are there, or second_family_ms after the first, or at timeout_ms (DNS_TIMEOUT if nothing
- * came). The first family is the first that has an address: one that has none lets the other one take its time. What
- * comes later goes to the cache only. Equal names under way share their queries.
+ * begins() gave NULL. ERR_NO_MEMORY.
+ *
+ * The whole answer is given when both families are there, or second_family_ms after the first, or at timeout_ms
+ * (DNS_TIMEOUT if nothing came). The first family is the first that has an address: one that has none lets the other
+ * one take its time. What comes later goes to the cache only. Equal names under way share their queries.
  */
 MUST_CHECK enum err resolver_lookup(struct resolver *resolver, const struct hostname *name, uint32_t timeout_ms,
                                     const struct lookup_calls *calls, void *arg, struct answers *out,

@@ -26,6 +26,7 @@ struct agent_file {
  */
 MUST_CHECK enum err agent_load(const char *path, bool strict, const struct policy *policy, struct diag *diag,
                                struct agent **out);
+/* What the next four give lives as long as the agent. */
 void agent_free(struct agent *agent); /* NULL is allowed */
 
 struct span agent_name(const struct agent *agent); /* `name:` of the first file, or empty */

@@ -12,8 +12,8 @@ struct book;
 
 /* Takes its own references to the policies (names and environment_ids must differ, else ERR_EXISTS). */
 MUST_CHECK enum err book_make(struct policy *const *policies, size_t count, uint64_t generation, struct book **out);
-struct book *book_ref(struct book *book);
-void book_unref(struct book *book); /* NULL is allowed */
+struct book *book_ref(struct book *book); /* gives it back; any thread, as the next */
+void book_unref(struct book *book);       /* NULL is allowed */
 
 /* Something of the maker's own that is true for this book alone and goes with it: freed after the last reference, by
  * the thread that gave it up. Once, before the book is shared. */

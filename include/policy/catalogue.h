@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalogue: which hosts belong to which package manager. One is part of the program (policies/package-managers.yaml); an
- * operator's own file replaces it, or extends it with `extends: builtin`, where a group of the same name is the file's.
- * Data, immutable; the spans live as long as it does.
+ * catalogue: which hosts belong to which package manager. One is part of the program (policies/package-managers.yaml);
+ * an operator's own file replaces it, or extends it with `extends: builtin`, where a group of the same name is the
+ * file's. Data, immutable; the spans live as long as it does.
  */
 #ifndef POLICY_CATALOGUE_H
 #define POLICY_CATALOGUE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * change: lines that could be added to a policy, as a value: policy_opening() makes one, and a load can be asked what the
- * policy would be if they stood in it (struct policy_sources).
+ * change: lines that could be added to a policy, as a value: policy_opening() makes one, and a load can be asked what
+ * the policy would be if they stood in it (struct policy_sources).
  */
 #ifndef POLICY_CHANGE_H
 #define POLICY_CHANGE_H

@@ -83,9 +83,10 @@ MUST_CHECK enum err config_load_text(const char *name, struct span text, bool st
 /* As it was once: `then` stands for all files that its ceiling names, none is opened. */
 MUST_CHECK enum err config_load_then(const char *name, struct span text, const struct policy_then *then,
                                      size_t then_count, struct diag *diag, struct config **out);
-/* Does this file say what a configuration says (listeners, environments), and not what an environment does? What is wrong
- * with it is said by whoever loads it. */
+/* Does this file say what a configuration says (listeners, environments), and not what an environment does? What is
+ * wrong with it is said by whoever loads it. */
 bool config_looks_like_one(const char *path);
+/* Everything in it goes too. */
 void config_free(struct config *config); /* made by config_load(); NULL is allowed */
 
 #endif

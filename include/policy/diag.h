@@ -27,12 +27,15 @@ struct diag {
     size_t errors, lints; /* all, also those that were not kept */
 };
 
+/* A diag belongs to its caller and one thread; clearing it frees the findings and leaves it empty. */
 void diag_init(struct diag *diag);
 void diag_clear(struct diag *diag);
 
-/* `message` is printf-like; bytes of the file inside it are escaped on the way in. */
+/* Counts a finding and keeps it, if there is room: it is owned by `diag`, NULL if it was only counted. `message` is
+ * printf-like; bytes of the file inside it are escaped on the way in. */
 struct finding *diag_add(struct diag *diag, enum severity severity, const char *code, const char *file, uint32_t line,
                          uint32_t column, const char *message, ...) __attribute__((format(printf, 7, 8)));
+/* What to do about it, for the finding that was just added. */
 void diag_fix(struct finding *finding, const char *fix, ...) __attribute__((format(printf, 2, 3))); /* NULL: nothing */
 
 #endif

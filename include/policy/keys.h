@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * keys: every key of an environment file, one row each in policy/keys_tbl.h, and of a gateway's configuration, in
- * policy/config_keys_tbl.h. From that table come the checks of the
- * loader, the manual and the JSON Schema; the rows of `egress.limits` come from policy/limits_tbl.h.
+ * keys: every key of an environment file, one row each in policy/keys_tbl.h, of a gateway's configuration, in
+ * policy/config_keys_tbl.h, and of a catalogue, in policy/catalogue_keys_tbl.h. From these tables come the checks of
+ * the loader, the manual and the JSON Schemas; the rows of `egress.limits` come from policy/limits_tbl.h. Constant
+ * data.
  */
 #ifndef POLICY_KEYS_H
 #define POLICY_KEYS_H
@@ -54,6 +55,7 @@ const struct key_row *keys_rows(size_t *out_count);
 const struct key_row *config_keys_rows(size_t *out_count);
 /* Every row of a catalogue of package managers' hosts (policy/catalogue_keys_tbl.h). */
 const struct key_row *catalogue_keys_rows(size_t *out_count);
+/* As a manual says it: "list of hosts". */
 const char *key_type_text(enum key_type type);
 
 #endif

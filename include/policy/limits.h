@@ -39,8 +39,9 @@ struct limit_row {
 /* Every row, in the order of the table. */
 const struct limit_row *limits_rows(size_t *out_count);
 const struct limit_row *limit_row_find(struct span key); /* NULL: there is no such row */
-void limits_default(struct limits *out);
+void limits_default(struct limits *out);                 /* the defaults of all rows */
 
+/* The value of one row, in the unit of the row. */
 uint64_t limit_get(const struct limits *limits, const struct limit_row *row);
 void limit_set(struct limits *limits, const struct limit_row *row, uint64_t value);
 /* A value as people write it: ERR_INVALID for another form, ERR_TOO_BIG outside what the row allows. */

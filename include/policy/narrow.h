@@ -27,13 +27,15 @@ struct narrowing_spec {
 
 struct narrowing;
 
-/* ERR_INVALID for a host that is none (*out_bad, may be NULL, says which), ERR_TOO_BIG for too many. */
+/* Takes a copy of all that `spec` names. ERR_INVALID for a host that is none (*out_bad, may be NULL, says which),
+ * ERR_TOO_BIG for too many, ERR_NO_MEMORY. */
 MUST_CHECK enum err narrowing_new(const struct narrowing_spec *spec, size_t *out_bad, struct narrowing **out);
 struct narrowing *narrowing_ref(struct narrowing *narrowing); /* NULL is allowed */
 void narrowing_unref(struct narrowing *narrowing);            /* NULL is allowed */
 
 /* May this host be asked for at all? */
 bool narrowing_has_host(const struct narrowing *narrowing, const struct target *target);
+/* May a package group allow anything? May an MCP endpoint with this host and port? */
 bool narrowing_has_packages(const struct narrowing *narrowing);
 bool narrowing_has_mcp(const struct narrowing *narrowing, const struct target *target);
 /* What limits_narrow() takes. NULL is allowed and says nothing. */

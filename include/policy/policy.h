@@ -103,8 +103,8 @@ MUST_CHECK enum err policy_load(const struct policy_sources *sources, struct dia
 MUST_CHECK enum err policy_load_text(const char *name, struct span text, struct span egress, struct diag *diag,
                                      struct policy **out);
 
-struct policy *policy_ref(struct policy *policy);
-void policy_unref(struct policy *policy); /* NULL is allowed */
+struct policy *policy_ref(struct policy *policy); /* gives it back */
+void policy_unref(struct policy *policy);         /* NULL is allowed */
 
 const char *policy_id(const struct policy *policy);   /* POLICY_ID_TEXT digits */
 struct span policy_name(const struct policy *policy); /* name: of the environment file */
@@ -214,6 +214,7 @@ struct policy_line {
     struct rule rule;    /* where it comes from */
 };
 typedef void policy_line_fn(void *arg, const struct policy_line *line);
+/* Calls `fn` for each line, which is borrowed for the call. */
 void policy_describe(const struct policy *policy, policy_line_fn *fn, void *arg);
 
 /* What each layer of the target stage says by itself, whatever the others say; in the order of their weight. */
@@ -229,9 +230,12 @@ void policy_layers(const struct policy *policy, const struct question *question,
 
 struct catalogue;
 
-/* `catalogue` (NULL: groups are not spoken of) belongs to the policy; *out_change is the same as a value. */
-/* For a refusal at the target, address or hello stage: the smallest lines of YAML that would open it, or a sentence
- * that says why nothing can. */
+/*
+ * For a refusal at the target, address or hello stage: the smallest lines of YAML that would open it, or a sentence
+ * that says why nothing can. `address` (may be NULL) is the one that was refused; `catalogue` (NULL: groups are not
+ * spoken of) is the one that the policy was loaded with. *out_change is the same as a value, CHANGE_NONE with a
+ * sentence.
+ */
 void policy_opening(const struct policy *policy, const struct question *question, const struct decision *decision,
                     const struct ipaddr *address, const struct catalogue *catalogue, struct outbuf *out,
                     struct policy_change *out_change);

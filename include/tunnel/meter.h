@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * meter: what one session has used up: bytes each way, refusals of the current minute, and connections that came to
- * nothing. Clients without a session share the meter of their environment. All of it is atomic counts; there is no lock.
+ * nothing. Clients without a session share the meter of their environment. All of it is atomic counts; there is no
+ * lock.
  *
  * A ceiling is kept at the byte although many tunnels run at once: before it sends, a tunnel borrows room, and gives
  * back what it did not use. Room that is borrowed is nobody else's, and is out for no longer than one send.
@@ -42,6 +43,7 @@ struct meter {
 
 /* One more refusal; true for the one that passes `max` (0: none does) in this minute. */
 bool meter_denial(struct meter *meter, uint64_t max, uint64_t now_ms);
+/* Until then, on the monotonic clock as `now_ms` is. */
 void meter_quarantine(struct meter *meter, uint64_t until_ms);
 /* Milliseconds that are left of a quarantine; 0: there is none. */
 uint64_t meter_quarantined_ms(const struct meter *meter, uint64_t now_ms);
@@ -50,6 +52,7 @@ uint64_t meter_quarantined_ms(const struct meter *meter, uint64_t now_ms);
 struct pace {
     uint64_t each_us, burst_us;
 };
+/* As these limits say. */
 struct pace meter_pace(const struct limits *limits);
 /* One came to nothing: it ended without a whole head, or was above the rate. */
 void meter_unfinished(struct meter *meter, struct pace pace, uint64_t now_ms);

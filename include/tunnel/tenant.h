@@ -58,16 +58,18 @@ struct session_use {
     struct meter meter;
 };
 
+/* ERR_TOO_BIG: the name; ERR_NO_MEMORY. Freed when no tunnel can name it any more. */
 MUST_CHECK enum err tenant_new(struct span name, struct tenant **out);
 void tenant_free(struct tenant *tenant); /* NULL is allowed */
 
-/* One attempt now: true if the rate of `limits` allows it (attempts_per_second with attempts_burst above it). The due time
- * is a tenant's or a session's. */
+/* One attempt now: true if the rate of `limits` allows it (attempts_per_second with attempts_burst above it). The
+ * due time is a tenant's or a session's. */
 bool rate_take(atomic_uint_fast64_t *due_ns, const struct limits *limits, uint64_t now_ns);
 
 /* Counts one attempt above the rate; true for the first one of its second: that caller writes the record after one
  * second, with what tenant_excess_take() gives. */
 bool tenant_excess_add(struct tenant *tenant, int64_t wall_ms);
+/* How many there were since the last call, and since when (wall clock); the count begins anew. */
 uint64_t tenant_excess_take(struct tenant *tenant, int64_t *out_from_ms);
 
 /* May this name be asked of the resolver in this minute? A name that was asked already costs nothing. */

@@ -5,8 +5,8 @@
  * A tunnel walks the rows of tunnel/step_tbl.h. Always true, and asserted: no DNS query and no packet leaves for a name
  * that was not allowed when its query was first sent; no client byte reaches an upstream and no upstream byte the
  * client before every stage has allowed it; only admitted addresses are dialled; every attempt leaves its records, and
- * one that cannot be written means no egress; a tunnel sees one policy at a time, and a new one re-judges it; bytes in =
- * bytes out + bytes held; a closed tunnel receives no further event; every error path ends in deny.
+ * one that cannot be written means no egress; a tunnel sees one policy at a time, and a new one re-judges it; bytes in
+ * = bytes out + bytes held; a closed tunnel receives no further event; every error path ends in deny.
  *
  * Everything here belongs to the worker's thread.
  */
@@ -115,6 +115,7 @@ struct tunnels_options {
 };
 
 struct tunnels;
+/* `options` is copied; what it points to outlives the tunnels. ERR_NO_MEMORY. */
 MUST_CHECK enum err tunnels_new(const struct tunnels_options *options, struct tunnels **out);
 /* Every tunnel must have ended, and every question that left for one: the resolver goes first. NULL is allowed. */
 void tunnels_free(struct tunnels *tunnels);
@@ -143,7 +144,8 @@ void tunnels_judge_listener(struct tunnels *tunnels, const struct tunnel_listene
 /* False: nothing here knows the listener any more. */
 bool tunnels_has_listener(const struct tunnels *tunnels, const struct tunnel_listener *listener);
 
-size_t tunnels_open(const struct tunnels *tunnels);
+size_t tunnels_open(const struct tunnels *tunnels); /* connections, whatever step they are in */
+/* Of this worker; any thread may read them while it runs. */
 const struct tunnel_counters *tunnels_counters(const struct tunnels *tunnels);
 
 /* One row of the step table, for the manual and for tests. */
@@ -154,6 +156,7 @@ struct step_row {
     enum reason timeout;
     const char *sentence;
 };
+/* All rows in their order, constant. Not by two threads at once. */
 const struct step_row *tunnel_step_rows(size_t *out_count);
 
 #endif

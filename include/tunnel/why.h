@@ -21,6 +21,7 @@ struct why {
 };
 
 void why_init(struct why *why);
+/* Frees what was kept; nobody else uses it any more. */
 void why_clear(struct why *why);
 
 /* `target` may be NULL. Without memory nothing is kept: the audit log has it in any case. */

@@ -63,8 +63,8 @@ bool body_may_end(const struct body *body);
 #define BODY_CHUNK_BEGIN_MAX  20
 #define BODY_LAST_CHUNK_BYTES 5
 
-/* Our own chunks: the line before `len` (not zero) bytes of payload, at most BODY_CHUNK_BEGIN_MAX bytes; the CRLF behind
- * them is the caller's body_chunk_end(); and the last chunk. */
+/* Our own chunks: the line before `len` (not zero) bytes of payload, at most BODY_CHUNK_BEGIN_MAX bytes; the CRLF
+ * behind them is the caller's body_chunk_end(); and the last chunk. */
 void body_chunk_begin(struct outbuf *out, size_t len);
 void body_chunk_end(struct outbuf *out);
 void body_last_chunk(struct outbuf *out);

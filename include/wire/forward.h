@@ -4,10 +4,10 @@
  * Host, framing and hop-by-hop fields are ours.
  *
  * Dropped in both directions: Connection and what it nominates, Keep-Alive, Proxy-Connection, Proxy-Authenticate,
- * Proxy-Authorization, Proxy-Authentication-Info, TE, Trailer, Transfer-Encoding, Content-Length (ours instead), Upgrade
- * (but see below), HTTP2-Settings, and every field whose name with '_' and '.' read as '-', and without these at its
- * ends, is one of these. From requests also Host and Expect (ours instead) and Forwarded, X-Forwarded-*, X-Real-IP: they
- * tell of the sandbox's inside.
+ * Proxy-Authorization, Proxy-Authentication-Info, TE, Trailer, Transfer-Encoding, Content-Length (ours instead),
+ * Upgrade (but see below), HTTP2-Settings, and every field whose name with '_' and '.' read as '-', and without these
+ * at its ends, is one of these. From requests also Host and Expect (ours instead) and Forwarded, X-Forwarded-*,
+ * X-Real-IP: they tell of the sandbox's inside.
  */
 #ifndef WIRE_FORWARD_H
 #define WIRE_FORWARD_H

@@ -27,11 +27,13 @@ struct hostname {
  */
 MUST_CHECK enum err hostname_parse(struct span raw, struct hostname *out);
 
+/* Byte for byte: both are canonical. */
 bool hostname_equal(const struct hostname *a, const struct hostname *b);
 
 /* True if `name` lies at any depth below `suffix`, and is not `suffix` itself. */
 bool hostname_is_below(const struct hostname *name, struct span suffix);
 
+/* Its bytes without the NUL, borrowed. */
 struct span hostname_span(const struct hostname *name);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redact: what of a request may stand in a record. Redaction happens before a record exists: there is no unredacted copy
- * to leak or to erase. A secret becomes "h:" and half of a keyed hash, so that whoever knows it and holds the key can
- * ask whether it was used.
+ * redact: what of a request may stand in a record. Redaction happens before a record exists: there is no unredacted
+ * copy to leak or to erase. A secret becomes "h:" and half of a keyed hash, so that whoever knows it and holds the key
+ * can ask whether it was used.
  */
 #ifndef WIRE_REDACT_H
 #define WIRE_REDACT_H
@@ -49,8 +49,8 @@ void redact_query_names(const struct redactor *redactor, struct span path, struc
 
 /*
  * For a target that could not be parsed: at most REDACT_UNPARSED_MAX - 1 bytes, with everything up to the last '@' and
- * from the first '?' or '#' on cut away and secrets as above. `whole` says that its end was seen: without it, an '@' may
- * have been about to come, and what has no path behind it is not shown.
+ * from the first '?' or '#' on cut away and secrets as above. `whole` says that its end was seen: without it, an '@'
+ * may have been about to come, and what has no path behind it is not shown.
  */
 void redact_unparsed(const struct redactor *redactor, struct span raw, bool whole, struct outbuf *out,
                      bool *out_truncated);

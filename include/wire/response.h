@@ -31,6 +31,7 @@ struct response_parser {
 enum feed response_feed(struct response_parser *parser, struct span so_far, const struct request_limits *limits,
                         struct response *out);
 
+/* The first field of that name (any case), or NULL. */
 const struct header *response_header(const struct response *response, const char *name);
 
 #endif

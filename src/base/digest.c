@@ -77,7 +77,8 @@ void digest_end(struct digest *d, uint8_t out[static DIGEST_BYTES])
     ASSERT(SHA256_Final(out, &d->context) == 1);
 }
 
-/* FIPS 180-4 5.1.1: a one bit, zeros, and the length in bits. `len` bytes are in `blocks`; gives how many blocks it has. */
+/* FIPS 180-4 5.1.1: a one bit, zeros, and the length in bits. `len` bytes are in `blocks`; gives how many blocks it
+ * has. */
 static size_t pad(uint8_t blocks[static BLOCKS_BYTES], size_t len, uint64_t message_bytes)
 {
     size_t count = len + 9 <= SHA256_CBLOCK ? 1 : 2;
@@ -88,8 +89,8 @@ static size_t pad(uint8_t blocks[static BLOCKS_BYTES], size_t len, uint64_t mess
     return count;
 }
 
-/* OpenSSL's context never holds part of a block here: it gets whole ones, the padding among them, which saves its copies
- * and the wiping of its buffer. A node of a tree (65 bytes) costs half of what it costs by digest_end(). */
+/* OpenSSL's context never holds part of a block here: it gets whole ones, the padding among them, which saves its
+ * copies and the wiping of its buffer. A node of a tree (65 bytes) costs half of what it costs by digest_end(). */
 void digest_tagged(struct digest *d, uint8_t tag, struct span bytes, uint8_t out[static DIGEST_BYTES])
 {
     uint8_t *blocks = d->blocks;

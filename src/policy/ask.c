@@ -298,8 +298,8 @@ bool ask_method(const struct policy *policy, const struct question *question, co
 
 /* ---- observing ---- */
 
-/* What the name and the port would refuse passes, and is said. Denials by name, blocked ports, IPv4 inside IPv6, methods
- * and expressions that failed are no such verdicts, nor is what a session narrows. */
+/* What the name and the port would refuse passes, and is said. Denials by name, blocked ports, IPv4 inside IPv6,
+ * methods and expressions that failed are no such verdicts, nor is what a session narrows. */
 static void observe(const struct question *question, struct decision *out)
 {
     bool by_name = (out->reason == REASON_HOST || out->reason == REASON_LITERAL) && out->rule.kind == RULE_DEFAULT;
@@ -315,8 +315,8 @@ static void observe(const struct question *question, struct decision *out)
 
 /* ---- a session ---- */
 
-/* Called with what the environment allows. A host whose package group or endpoint counts for nothing in this session may
- * still be allowed by another rule: that is asked again without them. */
+/* Called with what the environment allows. A host whose package group or endpoint counts for nothing in this session
+ * may still be allowed by another rule: that is asked again without them. */
 static void narrow(const struct policy *policy, const struct question *question, struct standing *s,
                    struct decision *out)
 {

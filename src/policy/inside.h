@@ -159,7 +159,8 @@ void standing_find(const struct policy *policy, const struct target *target, str
 void judge_target(const struct policy *policy, const struct question *question, struct standing *out_standing,
                   struct decision *out);
 
-/* ask.c: the parts of that stage, for whoever asks them one by one (layers.c). A refusal of a method stands in `out`. */
+/* ask.c: the parts of that stage, for whoever asks them one by one (layers.c). A refusal of a method stands in
+ * `out`. */
 uint32_t ask_hit_value(const struct policy *policy, const struct name_hit *hit);
 bool ask_plain_port(const struct policy *policy, const struct question *question, const struct standing *s);
 bool ask_group_port(const struct question *question, const struct standing *s);

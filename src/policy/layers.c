@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The target stage, taken apart: what each layer says of a target by itself. For people; a decision is made in ask.c. */
+/* The target stage, taken apart: what each layer says of a target by itself. For people; a decision is made in
+ * ask.c. */
 #include "inside.h"
 
 #include <stdio.h>
@@ -49,7 +50,8 @@ static void say_blocked(const struct layers *l)
 
 /* ---- denials ---- */
 
-/* The table tells only the most specific of all denials: the organisation's and the environment's are told apart by a walk. */
+/* The table tells only the most specific of all denials: the organisation's and the environment's are told apart by
+ * a walk. */
 static void say_denied(const struct layers *l, const char *name, uint32_t first, uint32_t end)
 {
     const struct names *names = &l->policy->names;

@@ -44,7 +44,8 @@ static void sentence_with_place(struct opening *o, const char *before)
     line(o, "");
 }
 
-/* "egress:\n  hosts:\n    - {host: NAME" and what follows. A host has one entry: keys for one that is there go into it. */
+/* "egress:\n  hosts:\n    - {host: NAME" and what follows. A host has one entry: keys for one that is there go into
+ * it. */
 static void entry(struct opening *o, const char *keys)
 {
     o->change->kind = CHANGE_ENTRY;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tree: YAML as a strict stream of tokens. yaml.c is the one door to libyaml, of which only the event interface is used: no
- * anchors, aliases, tags, merge keys, directives or second documents; depth YAML_DEPTH_MAX; UTF-8 without BOM, without
- * NUL and control characters.
+ * tree: YAML as a strict stream of tokens. yaml.c is the one door to libyaml, of which only the event interface is
+ * used: no anchors, aliases, tags, merge keys, directives or second documents; depth YAML_DEPTH_MAX; UTF-8 without BOM,
+ * without NUL and control characters.
  */
 #ifndef POLICY_TREE_H
 #define POLICY_TREE_H

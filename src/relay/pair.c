@@ -96,8 +96,8 @@ static void linger(struct pair *pair, struct pair_host *host)
         pair_close(pair, host);
 }
 
-/* Waits for the first byte of the client, since only HTTP can be answered; then reads on for a while, because bytes left
- * unread would turn the answer into a reset. */
+/* Waits for the first byte of the client, since only HTTP can be answered; then reads on for a while, because bytes
+ * left unread would turn the answer into a reset. */
 static void refuse(struct pair *pair, struct pair_host *host)
 {
     uint8_t first;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * say: what the relay says to people, one line a fact on standard error, each with one write(2). Its lines stand between
- * those of the command that it runs, so each one names the program.
+ * say: what the relay says to people, one line a fact on standard error, each with one write(2). Its lines stand
+ * between those of the command that it runs, so each one names the program.
  */
 #ifndef RELAY_SAY_H
 #define RELAY_SAY_H

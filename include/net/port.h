@@ -46,6 +46,7 @@ struct port {
     int fd; /* -1 for a fake */
     bool readable, writable;
     bool deaf; /* no event comes before port_listen() */
+    bool gone; /* the connection is reset, known without reading: whoever has read its end already is told by this */
 };
 
 static inline enum port_io port_recv(struct port *p, void *buf, size_t len, size_t *out_n)

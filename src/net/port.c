@@ -220,10 +220,12 @@ static void raw_event(struct watch *watch, uint32_t events)
     struct raw_port *r = (struct raw_port *)(void *)((char *)watch - offsetof(struct raw_port, watch));
     bool readable = (events & (EPOLLIN | EVENTS_END)) != 0;
     bool writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-    bool news = (readable && !r->port.readable) || (writable && !r->port.writable);
+    bool gone = (events & EPOLLERR) != 0;
+    bool news = (readable && !r->port.readable) || (writable && !r->port.writable) || (gone && !r->port.gone);
 
     r->end_seen = r->end_seen || (events & EVENTS_END) != 0;
-    r->error_seen = r->error_seen || (events & EPOLLERR) != 0;
+    r->error_seen = r->error_seen || gone;
+    r->port.gone = r->port.gone || gone;
     r->urgent_seen = r->urgent_seen || (events & EPOLLPRI) != 0;
     r->port.readable = r->port.readable || readable;
     r->port.writable = r->port.writable || writable;

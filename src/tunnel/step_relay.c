@@ -27,6 +27,16 @@ static enum go lane_verdict(struct tunnel *t, const struct lane *lane, enum lane
     return tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);
 }
 
+/* A reset behind an end that was passed on already: nobody reads there any more who would hear of it. */
+static enum go look_for_resets(struct tunnel *t)
+{
+    if (t->down.done && t->upstream->gone && !t->up.done)
+        return tunnel_end(t, REASON_UPSTREAM_RESET, FLOW_END_RESET, true);
+    if (t->up.done && t->client->gone && !t->down.done)
+        return tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true);
+    return GO_ON;
+}
+
 static uint64_t moved(const struct tunnel *t)
 {
     return t->up.bytes_in + t->up.bytes_out + t->down.bytes_in + t->down.bytes_out;
@@ -93,6 +103,8 @@ enum go step_relay(struct tunnel *t)
         return GO_ENDED;
     enum lane_result down = t->down.done ? LANE_DONE : ceiling_run_lane(t, WAY_DOWN, RELAY_ROUNDS, RELAY_BYTES);
     if (lane_verdict(t, &t->down, down) == GO_ENDED)
+        return GO_ENDED;
+    if (look_for_resets(t) == GO_ENDED)
         return GO_ENDED;
     if (!memory_lanes(t))
         return tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);

@@ -138,6 +138,7 @@ void lab_send_text(struct lab_port *p, const char *text)
 void lab_finish(struct lab_port *p, enum lab_end end)
 {
     p->end = end;
+    p->port.gone = end == LAB_RESET;
     wake(p, true, true);
     lab_turn(p->lab);
 }

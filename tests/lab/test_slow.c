@@ -129,7 +129,7 @@ static void zero_window_for_hours(void **state)
 static void the_upstream_resets_at_each_step(void **state)
 {
     (void)state;
-    for (int step = 0; step < 5; step++) {
+    for (int step = 0; step < 6; step++) {
         struct lab *lab = lab_new(patient);
         struct lab_port *upstream = NULL;
         struct lab_port *client = NULL;
@@ -160,6 +160,8 @@ static void the_upstream_resets_at_each_step(void **state)
             lab_send_text(upstream, "half an ans");
         if (step == 4) /* half closed by the client */
             lab_finish(client, LAB_EOF);
+        if (step == 5) /* behind its own end, when nobody reads from it any more */
+            lab_finish(upstream, LAB_EOF);
         lab_finish(upstream, LAB_RESET);
         lab_open_window(client, 1000);
         if (step == 1) /* nothing is said to it before the hello is judged, so nothing was noticed */

@@ -6,6 +6,7 @@
 #include "audit_verbs.h"
 #include "base/span.h"
 #include "control.h"
+#include "read_whole.h"
 #include "write_whole.h"
 
 #include <argp.h>
@@ -100,25 +101,6 @@ static int connect_admin(const char *path)
     return -1;
 }
 
-static char *read_answer(int fd)
-{
-    size_t len = 0, cap = 32768;
-    char *text = malloc(cap);
-    for (ssize_t got = 1; text != NULL && got > 0; len += got > 0 ? (size_t)got : 0) {
-        if (len + 1 == cap) {
-            char *more = cap < ANSWER_MAX ? realloc(text, 2 * cap) : NULL;
-            if (more == NULL)
-                break;
-            text = more;
-            cap *= 2;
-        }
-        got = read(fd, text + len, cap - 1 - len);
-    }
-    if (text != NULL)
-        text[len] = '\0';
-    return text;
-}
-
 int control_fetch(const char *path, const char *method, const char *what, const char *body, char **out_answer)
 {
     int fd = connect_admin(path);
@@ -131,8 +113,9 @@ int control_fetch(const char *path, const char *method, const char *what, const 
         snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
                  method, what, strlen(body));
     char *text = NULL;
+    size_t len = 0;
     if (n > 0 && write_whole(fd, head, (size_t)n) && write_whole(fd, body, strlen(body)))
-        text = read_answer(fd);
+        text = read_whole(fd, ANSWER_MAX, &len);
     close(fd);
     int status = 0;
     if (text == NULL || sscanf(text, "HTTP/1.%*d %d", &status) != 1) {

@@ -9,16 +9,25 @@
 
 /* ---- the lines ---- */
 
-/* Why the policy with these lines would not be taken: a test of its own, the ceiling above it. */
-static void try_load(const struct opening_case *c, struct opening *o)
+/* The policy with these lines in it; `unasked`: whatever its own tests and its ceiling say. NULL: it is not loaded. */
+static struct policy *load_changed(const struct opening_case *c, const struct opening *o, bool unasked,
+                                   struct diag *diag)
 {
     struct policy_sources sources = *c->sources;
     struct policy *policy = NULL;
-    struct diag diag;
     sources.changes = o->changes;
     sources.change_count = o->change_count;
+    sources.unasked = unasked;
+    return policy_load(&sources, diag, &policy) == ERR_NONE ? policy : NULL;
+}
+
+/* Why the policy with these lines would not be taken: a test of its own, the ceiling above it. */
+static void try_load(const struct opening_case *c, struct opening *o)
+{
+    struct diag diag;
     diag_init(&diag);
-    if (policy_load(&sources, &diag, &policy) != ERR_NONE)
+    struct policy *policy = load_changed(c, o, c->sources->unasked, &diag);
+    if (policy == NULL)
         snprintf(o->forbids, sizeof o->forbids, "it is not loaded");
     for (size_t i = 0; i < diag.count && policy == NULL; i++) {
         const struct finding *f = &diag.items[i];
@@ -31,19 +40,14 @@ static void try_load(const struct opening_case *c, struct opening *o)
     diag_clear(&diag);
 }
 
-/* The policy as it would be, whatever its own tests say of that. */
+/* The policy as it would be, for whatever is asked of it next. */
 static bool change(const struct opening_case *c, struct opening *o)
 {
-    struct policy_sources sources = *c->sources;
-    struct policy *policy = NULL;
     struct diag diag;
-    sources.changes = o->changes;
-    sources.change_count = o->change_count;
-    sources.unasked = true;
     diag_init(&diag);
-    bool good = policy_load(&sources, &diag, &policy) == ERR_NONE;
+    struct policy *policy = load_changed(c, o, true, &diag);
     diag_clear(&diag);
-    if (!good)
+    if (policy == NULL)
         return false;
     policy_unref(o->changed);
     o->changed = policy;

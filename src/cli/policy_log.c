@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy_log.h"
 
+#include "read_whole.h"
 #include "record_json.h"
 
 #include "audit/reader.h"
@@ -169,28 +170,6 @@ enum err policy_log_find(const char *dir, const char *prefix, struct policy_entr
 
 /* ---- texts ---- */
 
-static char *read_all(int fd, size_t *out_len)
-{
-    size_t len = 0, cap = 65536;
-    char *text = malloc(cap);
-    for (ssize_t got = 1; text != NULL && got > 0; len += got > 0 ? (size_t)got : 0) {
-        if (len + 1 == cap) {
-            char *more = cap < TEXT_MAX ? realloc(text, 2 * cap) : NULL;
-            if (more == NULL) {
-                free(text);
-                return NULL;
-            }
-            text = more;
-            cap *= 2;
-        }
-        got = read(fd, text + len, cap - 1 - len);
-    }
-    if (text != NULL)
-        text[len] = '\0';
-    *out_len = len;
-    return text;
-}
-
 static bool is_hash_of(const char *hash, const char *text, size_t len)
 {
     uint8_t digest[DIGEST_BYTES];
@@ -211,7 +190,7 @@ enum err policy_log_text(const char *dir, const char *hash, char **out_text, siz
     if (fd < 0)
         return ERR_NOT_FOUND;
     size_t len = 0;
-    char *text = read_all(fd, &len);
+    char *text = read_whole(fd, TEXT_MAX, &len);
     close(fd);
     if (text == NULL)
         return ERR_IO;

@@ -168,7 +168,8 @@ bool leaf_scan(struct span leaf, struct leaf_facts *out)
     return !s.failed && leaf.data[leaf.len - 1] == '}';
 }
 
-uint64_t leaf_number(struct span json, const char *key)
+/* To the first value of this key that begins so; false: there is none. */
+static bool find_value(struct span json, const char *key, const char *begins, struct scanner *out)
 {
     size_t len = strlen(key);
     const uint8_t *at = json.data, *end = json.data + json.len;
@@ -176,30 +177,23 @@ uint64_t leaf_number(struct span json, const char *key)
         const uint8_t *found = memmem(at, (size_t)(end - at), key, len);
         if (found == NULL)
             break;
-        struct scanner s = {.at = found + len, .end = end};
-        if (found > json.data && found[-1] == '"' && has(&s, "\":")) {
-            uint64_t value = number(&s);
-            return s.failed ? 0 : value;
-        }
+        *out = (struct scanner){.at = found + len, .end = end};
+        if (found > json.data && found[-1] == '"' && has(out, begins))
+            return true;
         at = found + 1;
     }
-    return 0;
+    return false;
+}
+
+uint64_t leaf_number(struct span json, const char *key)
+{
+    struct scanner s = {0};
+    uint64_t value = find_value(json, key, "\":", &s) ? number(&s) : 0;
+    return s.failed ? 0 : value;
 }
 
 struct span leaf_text(struct span json, const char *key)
 {
-    size_t len = strlen(key);
-    const uint8_t *at = json.data, *end = json.data + json.len;
-    while (at < end) {
-        const uint8_t *found = memmem(at, (size_t)(end - at), key, len);
-        if (found == NULL)
-            break;
-        struct scanner s = {.at = found + len, .end = end};
-        if (found > json.data && found[-1] == '"' && has(&s, "\":\"")) {
-            struct span text = string(&s);
-            return s.failed ? span_make(NULL, 0) : text;
-        }
-        at = found + 1;
-    }
-    return span_make(NULL, 0);
+    struct scanner s = {0};
+    return find_value(json, key, "\":\"", &s) ? string(&s) : span_make(NULL, 0);
 }

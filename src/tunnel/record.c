@@ -84,6 +84,19 @@ static void add_setup_facts(const struct tunnel *t, struct record_flow *record)
     record->raw_target_truncated = s->odd_sni_truncated;
 }
 
+/* What it has come to so far. */
+static void add_progress(const struct tunnel *t, struct record_flow *record)
+{
+    record->bytes_up = t->up.bytes_out + t->http_up;
+    record->bytes_down = t->down.bytes_out + t->http_down;
+    record->duration_ms = tunnel_now(t) - t->attempt_ms;
+    record->dialled = t->dialled;
+    record->dials = t->dials;
+    record->dns_sent = t->dns_sent;
+    record->times = t->times;
+    record->target_generation = t->target_decision.generation;
+}
+
 void record_outcome(struct tunnel *t)
 {
     struct tunnels *home = t->home;
@@ -95,15 +108,8 @@ void record_outcome(struct tunnel *t)
     if (t->setup != NULL)
         record.path = span_make(t->setup->path, t->setup->path_len);
     record.end = t->end;
-    record.bytes_up = t->up.bytes_out + t->http_up;
-    record.bytes_down = t->down.bytes_out + t->http_down;
-    record.duration_ms = tunnel_now(t) - t->attempt_ms;
-    record.dialled = t->dialled;
-    record.dials = t->dials;
-    record.dns_sent = t->dns_sent;
+    add_progress(t, &record);
     record.dns_joined = t->dns_joined;
-    record.times = t->times;
-    record.target_generation = t->target_decision.generation;
     record.http_status = t->status;
     record.has_hello = t->has_hello;
     record.ech = t->ech;
@@ -136,14 +142,7 @@ static void record_traffic(struct tunnel *t)
     struct record_flow record = common(t, &t->target_decision, &rule);
     record.kind = RECORD_TRAFFIC;
     record.decision.stage = STAGE_RELAY;
-    record.bytes_up = t->up.bytes_out + t->http_up;
-    record.bytes_down = t->down.bytes_out + t->http_down;
-    record.duration_ms = tunnel_now(t) - t->attempt_ms;
-    record.dialled = t->dialled;
-    record.dials = t->dials;
-    record.dns_sent = t->dns_sent;
-    record.times = t->times;
-    record.target_generation = t->target_decision.generation;
+    add_progress(t, &record);
     desk_seal_flow(t->home->o.desk, &record, RECORD_LAZY);
 }
 

@@ -2,22 +2,8 @@
 """mode: observe: what would be refused passes and its records say so; what is hard stays hard, and the day ends."""
 import datetime
 
-import pytest
-
-from lab import Lab, wait_for
-from lab.lab import base_folder
+from lab import wait_for
 from lab.origin import after_hello, echo
-from lab.proxy import usable_binary
-
-
-@pytest.fixture
-def lab():
-    binary = usable_binary(base_folder())
-    if binary is None:
-        pytest.skip("SALLYPORT does not name the program")
-    one = Lab(binary=binary)
-    yield one
-    one.close()
 
 
 def day(offset):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixture policies of the hostile tables, each with a resolver of its own."""
+import ipaddress
+
 from lab import Dns
+from lab.dns import A, address_record, response
 
 # Wide enough that no table is slowed by the rate of its environment, short enough that refusals by time are quick.
 LIMITS = {"attempts_per_second": 1000000, "attempts_burst": 10000000, "distinct_names_per_minute": 8192,
@@ -69,3 +72,12 @@ def private(lab):
 
 def nat64(lab, prefix):
     return open_names(lab, egress={"nat64": prefix})
+
+
+def in_order(addresses):
+    """Answers exactly in the order of the row, of the family that was asked for."""
+    def raw(query, honest):
+        wanted = 4 if query.type == A else 6
+        return [response(query.raw, [address_record(query.name, a) for a in addresses
+                                     if ipaddress.ip_address(a).version == wanted])]
+    return raw

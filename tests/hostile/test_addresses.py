@@ -7,20 +7,11 @@ import ipaddress
 import pytest
 
 from lab import StartFailed, wait_for
-from lab.dns import A, AAAA, address_record, response
+from lab.dns import AAAA
 from lab.hello import Hello
 from rows import DOORS, REASONS, expect_allowed, expect_refused, ids, try_row, Row
-from sites import literals, nat64, open_names, pinned, private
+from sites import in_order, literals, nat64, open_names, pinned, private
 from table_addresses import ANSWERS, BAD_EXCEPTIONS, LISTED, LITERALS, MAPPED, NAT64, PRIVATE
-
-
-def in_order(addresses):
-    """Answers exactly in the order of the row, of the family that was asked for."""
-    def raw(query, honest):
-        wanted = 4 if query.type == A else 6
-        return [response(query.raw, [address_record(query.name, a) for a in addresses
-                                     if ipaddress.ip_address(a).version == wanted])]
-    return raw
 
 
 def try_answers(site, name, addresses, expect):

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """H, P, A and the heads of the other tables, by the door of plain HTTP: one verdict by every door (U8)."""
-import ipaddress
 import re
 
 import pytest
 
 import test_ports
 from lab import Dns, wait_for
-from lab.dns import A, address_record, response
 from lab.web import WebOrigin
 from lab.webaudit import with_web_records
 from lab.webclient import get, read_answer
 from rows import LATER, REASONS, Row, ids
-from sites import LIMITS
+from sites import LIMITS, in_order
 from table_addresses import ANSWERS, LISTED, LITERALS, MAPPED, NAT64, PRIVATE
 from table_names import ROWS
 from test_http import web
@@ -178,14 +176,6 @@ def test_listed_literal(public, make, target, address):
         assert site.proxy.audit.outcome(**client.who)["dst_endpoint"]["ip"] == address
     request = [r for o in site.origins for r in o.seen if r.get("host") == f"{target}:{site.port}"]
     assert len(request) == 1 and request[0].conn.local[0] == address
-
-
-def in_order(addresses):
-    def raw(query, honest):
-        wanted = 4 if query.type == A else 6
-        return [response(query.raw, [address_record(query.name, a) for a in addresses
-                                     if ipaddress.ip_address(a).version == wanted])]
-    return raw
 
 
 def try_answers(site, name, addresses, expect):

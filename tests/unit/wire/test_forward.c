@@ -6,29 +6,10 @@
 
 #include <cmocka.h>
 
-#include "wire/forward.h"
+#include "heads.h"
 
-#define ID           "0123456789abcdef"
 #define VIA          "Via: 1.1 sallyport-" ID "\r\n"
-#define GET(fields)  "GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n" fields "\r\n"
 #define SENT(fields) "GET / HTTP/1.1\r\nHost: allowed.test\r\n" fields VIA "\r\n"
-
-static const struct request_limits limits = {.head_bytes = 65536, .target_bytes = 8192, .header_lines = 100};
-
-static void parse_request(const char *raw, struct request *out)
-{
-    struct request_parser parser = {0};
-    enum reason reason = REASON_NONE;
-    if (request_feed(&parser, span_text(raw), &limits, out, &reason) != FEED_DONE)
-        fail_msg("no head (%s): %s", reason_row(reason)->name, raw);
-}
-
-static void parse_response(const char *raw, struct response *out)
-{
-    struct response_parser parser = {0};
-    if (response_feed(&parser, span_text(raw), &limits, out) != FEED_DONE)
-        fail_msg("no head: %s", raw);
-}
 
 enum pass { PASS_PLAIN, PASS_WEBSOCKET, PASS_EXPECT };
 

@@ -130,6 +130,7 @@ def try_row(site, door, row):
         else:
             expect_refused(site, oracles, client, row)
         client.close()
+        oracles.returned()
         oracles.alive()
 
 

@@ -39,6 +39,8 @@ BAD_ANSWERS = [
     ("half a head", b"HTTP/1.1 200 OK\r\nX: y\r\n", True),
     ("half a line", b"HTTP/1.1 2", True),
     ("nothing", b"", True),
+    ("33 interim answers", b"HTTP/1.1 102 Processing\r\n\r\n" * 33 + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", True),
+    ("interim for ever", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 2000, True),
     ("head of 70k", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70000 + b"\r\n\r\n", True),
     ("101 lines", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n", True),
 ]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """H: how a host can be written. One row for each concrete spelling."""
+from lab.hello import Hello
 from rows import Row
 
 ONLY_CONNECT = ("connect",)
@@ -112,6 +113,10 @@ ROWS = [
             "a." * 123 + "wild.test:<port>", "a" * 300 + ":<port>"),
     Row("H-20-253", LONG + b"a" * 51 + b".wild.test:<port>", "ALLOW",
         canonical=(LONG + b"a" * 51).decode() + ".wild.test"),
+    Row("H-20-253-dot", LONG + b"a" * 51 + b".wild.test.:<port>", "ALLOW",
+        canonical=(LONG + b"a" * 51).decode() + ".wild.test"),
+    Row("H-20-253-two-dots", LONG + b"a" * 51 + b".wild.test..:<port>", "R-TGT"),
+    Row("H-20-hyphens", b"ab--cd.wild.test:<port>", "ALLOW", canonical="ab--cd.wild.test"),
     Row("H-20-254", LONG + b"a" * 52 + b".wild.test:<port>", "R-TGT"),
     *series("H-21", "R-TGT", "bücher.wild.test:<port>".encode(), "bücher.wild.test:<port>".encode("latin-1"),
             b"\xc0\xae.wild.test:<port>", b"\xff.wild.test:<port>", b"allowed\xc0\xaetest:<port>", host=CLEAN),
@@ -122,6 +127,7 @@ ROWS = [
     Row("H-23-wild", b"xn--bcher-kva.wild.test:<port>", "ALLOW", canonical="xn--bcher-kva.wild.test"),
     Row("H-23-bad-wild", b"xn--99999999999999.wild.test:<port>", "ALLOW", canonical="xn--99999999999999.wild.test",
         why="an A-label is opaque ASCII, never decoded"),
+    Row("H-23-upper", b"XN--BCHER-KVA.wild.test:<port>", "ALLOW", canonical="xn--bcher-kva.wild.test"),
     Row("H-23-cyrillic", b"xn--llowed-6bg.test:<port>", "R-HOST"),
     Row("H-23-empty", b"xn--.wild.test:<port>", "R-TGT", why="ends with a hyphen"),
     Row("H-23-raw", b"xn--a\x80.wild.test:<port>", "R-TGT", host=CLEAN),
@@ -161,6 +167,12 @@ ROWS = [
         request=connect(b"allowed.test:<port>", b"Host: allowed.test", b" x")),
     Row("H-30-fold-first", b"", "R-SYN", doors=ONLY_CONNECT,
         request=connect(b"allowed.test:<port>", b" Host: allowed.test")),
+    *[Row(f"H-30-value-{i}", b"allowed.test:<port>", "R-SYN", host=value, doors=ONLY_CONNECT, also=("R-TGT", "R-MIS"),
+          why="a Host that is not a host is a malformed request")
+      for i, value in enumerate((b"allowed.test:", b"allowed.test:0<port>", b"allowed.test:+<port>", b"allowed.test..",
+                                 b"[allowed.test]:<port>", b"allowed%2etest", b"allowed.test#x", b"allowed.test?x",
+                                 b"allowed.test\\", b"*.test", b"allowed.test:<port>:<port>", b"\xffallowed.test",
+                                 b"allowed.test:4294967739", b"[::1", b"2130706433"), 1)],
     Row("H-30-list", b"", "R-SYN", doors=ONLY_CONNECT, also=("R-TGT",),
         request=connect(b"allowed.test:<port>", b"Host: allowed.test, denied.test")),
     Row("H-30-under", b"", "R-SYN", doors=ONLY_CONNECT,
@@ -239,6 +251,13 @@ ROWS = [
     Row("T-36-pipelined", b"", "R-HOST", doors=ONLY_CONNECT,
         request=connect(b"denied.test:443", b"Host: denied.test") + head(b"GET http://allowed.test/ HTTP/1.1",
                                                                           b"Host: allowed.test")),
+    # What the other kinds of proxy are asked, at this one: none of it is a request, and none of it is waited for.
+    *[Row(f"X-05-{name}", b"", "R-SYN", doors=ONLY_CONNECT, request=request)
+      for name, request in (("socks5", b"\5\1\0"), ("socks5-none", b"\5\0"), ("socks5-many", b"\5\xff" + bytes(255)),
+                            ("socks5-early", b"\5\1\0\5\1\0\3\x0callowed.test\1\xbb"), ("socks4", b"\4\1\1\xbb\x0b\x16\x21\x2cme\0"),
+                            ("socks4a", b"\4\1\1\xbb\0\0\0\1me\0allowed.test\0"), ("socks0", b"\0\1\0"), ("socks6", b"\6\1\0"))],
+    Row("X-09-tls", b"", "R-SYN", doors=ONLY_CONNECT, request=Hello(sni="allowed.test").raw),
+    Row("X-09-ssh", b"", "R-SYN", doors=ONLY_CONNECT, request=b"SSH-2.0-OpenSSH_9.2\r\n"),
     Row("X-12-proxy-v1", b"", "R-SYN", doors=ONLY_CONNECT, also=("R-VER",),
         request=b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" + connect(b"allowed.test:<port>", b"Host: allowed.test")),
     Row("X-12-proxy-v2", b"", "R-SYN", doors=ONLY_CONNECT, also=("R-VER",),

@@ -132,6 +132,7 @@ def try_case(site, case, chunks=None):
             expect_refused(site, oracles, marks, client, case)
         assert not marks.bad(), marks.bad()
         client.close()
+        oracles.returned()
         oracles.alive()
 
 
@@ -303,6 +304,32 @@ def test_bytes_behind_an_answer_are_no_answer(site):
     answer = read_answer(client, seconds=SECONDS)
     assert answer is None or answer.body == b"GET /next 0", repr(answer)
     assert b"unasked" not in client.received
+    del origin.programme["/more"]
+
+
+@pytest.mark.parametrize("method, head", [
+    ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\n"), ("HEAD", b"HTTP/1.1 200 OK\r\n\r\n"),
+    ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), ("GET", b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 45\r\n\r\n"), ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+    ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 45\r\n\r\n"),
+    ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ("POST", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")])
+def test_a_body_where_none_may_be(site, method, head):
+    """S-21: an answer has no body, and bytes behind it look like the answer to the next request: that one goes over a
+    connection of its own."""
+    def and_more(exchange):
+        exchange.read_body()
+        exchange.send(head + b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked")
+    origin = site.origins[0].on("/more", and_more)
+    marks = Marks(site)
+    client = site.client()
+    get(client, f"http://allowed.test:{site.port}/more", method=method)
+    answer = read_answer(client, method, SECONDS)
+    assert answer.status in (200, 204, 304) and not answer.body, repr(answer)
+    get(client, f"http://allowed.test:{site.port}/next")
+    answer = read_answer(client, seconds=SECONDS)
+    assert answer is not None and answer.body == b"GET /next 0", repr(answer)
+    assert b"unasked" not in client.received and len(marks.conns()) == 2
     del origin.programme["/more"]
 
 

@@ -94,6 +94,7 @@ def try_row(site, row):
             expect_refused(site, oracles, client, answer, row, data)
             assert [len(o.started) for o in site.origins] == seen, "an origin saw a request"
         client.close()
+        oracles.returned()
         oracles.alive()
 
 

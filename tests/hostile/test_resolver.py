@@ -34,6 +34,8 @@ def attempt(site, name, expect, **answer):
         else:
             expect_refused(site, oracles, client, Row(name, b"", expect))
         oracles.only_asked(name)
+        client.close()
+        oracles.returned()
         oracles.alive()
         return site.proxy.audit.outcome(**client.who)
 

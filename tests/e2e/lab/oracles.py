@@ -3,9 +3,11 @@
 import time
 
 from .proxy import tells_nothing_inner, wait_descriptors
+from .wait import wait_for
 
 ASKED_TYPES = (1, 28)
 CONTROL_SECONDS, CONTROL_TRIES = 0.1, 10
+LINGER_SECONDS = 5.0  # a refused client is let go after two
 
 
 class Oracles:
@@ -16,7 +18,13 @@ class Oracles:
         self.proxy, self.dns, self.origins, self.traps = proxy, dns, list(origins), list(traps)
         self.neighbour = neighbour
 
+    def held(self):
+        """What the program holds for connections, as it says itself: sockets, and bytes of memory."""
+        status = self.proxy.status()
+        return status["descriptors"], status["memory"]
+
     def __enter__(self):
+        self.before = self.held()
         self.queries = len(self.dns.queries)
         self.connections = [o.connections for o in self.origins]
         self.trapped = [t.connections for t in self.traps]
@@ -85,6 +93,12 @@ class Oracles:
             took.append(time.monotonic() - begin)
             self.proxy.clients.remove(control)
         assert min(took) <= CONTROL_SECONDS, f"U4: {len(took)} control requests took at least {min(took):.3f} s"
+
+    def returned(self):
+        """U5: what the case took is given back, once its client is gone."""
+        def back():
+            return all(now <= then for now, then in zip(self.held(), self.before))
+        wait_for(back, LINGER_SECONDS, lambda: f"U5: sockets and bytes of {self.before}, have {self.held()}")
 
     def baseline(self, at_most):
         """U5: descriptors are back to what they were."""

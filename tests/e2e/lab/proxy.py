@@ -224,6 +224,16 @@ class Proxy:
     def text(self):
         return self.log.decode("utf-8", "replace")
 
+    def status(self):
+        """What `sallyport status` prints, without a process each time."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(5)
+            s.connect(f"{self.folder}/admin/a.sock")
+            s.sendall(b"GET /status HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+            head, _, body = b"".join(iter(lambda: s.recv(65536), b"")).partition(b"\r\n\r\n")
+        assert head.split()[1] == b"200", head
+        return json.loads(body)
+
     # ---- talking ----
 
     def client(self, unix=False, **options):

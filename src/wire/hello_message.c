@@ -9,7 +9,14 @@ enum {
     EXT_ALPN = 16,
     EXT_SUPPORTED_VERSIONS = 43,
     EXT_ECH = 0xfe0d,
+    /* What drafts of it used, which a server may still know: ESNI, then ECH, at last with the draft's own number. */
     EXT_DRAFT_ESNI = 0xffce,
+    EXT_DRAFT_ECH_7 = 0xff02,
+    EXT_DRAFT_ECH_8 = 0xfe08,
+    EXT_DRAFT_ECH_9 = 0xfe09,
+    EXT_DRAFT_ECH_10 = 0xfe0a,
+    EXT_DRAFT_ECH_11 = 0xfe0b,
+    EXT_DRAFT_ECH_12 = 0xfe0c,
 };
 
 #define SESSION_ID_MAX 32
@@ -84,6 +91,12 @@ static enum err read_extension(uint16_t type, struct cursor *ext, struct hello *
         return read_versions(ext, out);
     case EXT_ECH:
     case EXT_DRAFT_ESNI:
+    case EXT_DRAFT_ECH_7:
+    case EXT_DRAFT_ECH_8:
+    case EXT_DRAFT_ECH_9:
+    case EXT_DRAFT_ECH_10:
+    case EXT_DRAFT_ECH_11:
+    case EXT_DRAFT_ECH_12:
         out->ech = true;
         return ERR_NONE;
     default:

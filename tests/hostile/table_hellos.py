@@ -193,6 +193,13 @@ OPTIONAL = [
 ECH = [
     ("T-34-refused", "pinned", hello(ech=True).raw, "R-ECH"),
     ("T-34-esni", "pinned", hello(more=[ech_ext(ESNI)]).raw, "R-ECH"),
+    # Numbers that drafts of it had, which a server may still know.
+    *[(f"T-34-draft-{kind:04x}", "pinned", hello(more=[ech_ext(kind)]).raw, "R-ECH")
+      for kind in (0xff02, 0xfe08, 0xfe09, 0xfe0a, 0xfe0b, 0xfe0c)],
+    ("T-34-draft-outer", "outer", hello(more=[ech_ext(0xfe09)]).raw, "ALLOW"),
+    ("T-34-no-name", "pinned", hello(sni=None, ech=True).raw, "R-ECH"),
+    ("T-34-other-name", "pinned", hello(sni="denied.test", ech=True).raw, "R-ECH"),
+    ("T-34-renegotiation-info", "pinned", hello(more=[ext(0xff01, b"\0")]).raw, "ALLOW"),
     ("T-34-refused-records", "pinned", hello(ech=True).records(size=40), "R-ECH"),
     ("T-34-outer", "outer", hello(ech=True).raw, "ALLOW"),
     ("T-34-outer-other", "outer", hello(sni="denied.test", ech=True).raw, "R-SNIX"),

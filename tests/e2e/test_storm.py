@@ -83,6 +83,7 @@ def test_reloads_under_fire(lab):
     gateway = Gateway(lab, [allowed["a.test"], lab.policy(name="calm", hosts=[calm.at("calm.test")], limits=EAGER)],
                       [{"listen": "127.0.0.1:0", "environment": "moving"},
                        {"listen": "127.0.0.1:0", "environment": "calm"}])
+    idle = gateway.descriptors()
     kept = [gateway.open_tunnel(1, "calm.test", calm.port).send(b"0").expect(data=b"0") for _ in range(5)]
     fires = [Fire(gateway.endpoints[0], ["a.test", "b.test"], origin.port),
              Fire(gateway.endpoints[1], ["calm.test"], calm.port, width=1)]
@@ -115,6 +116,11 @@ def test_reloads_under_fire(lab):
         half = len(sizes) // 2
         grown = max(s[1] for s in sizes[half:]) - max(s[1] for s in sizes[:half])
         assert grown < 8 << 10, f"resident memory has grown by {grown} KiB: {sizes}"
+    for client in gateway.clients:
+        client.close()
+    # Of what was opened in between, the pipes and channels that later connections use again may stay.
+    wait_for(lambda: gateway.descriptors() <= idle + 24 and gateway.status()["descriptors"] == 0, 10,
+             lambda: f"{idle} descriptors, have {gateway.descriptors()}: {sizes}")
     assert gateway.stop() == 0
     assert gateway.audit.verifies()
 

@@ -173,6 +173,79 @@ def test_no_field_is_longer_than_its_record(lab):
     assert proxy.stop() == 0 and proxy.audit.verifies()
 
 
+def ways_to_fail(lab, proxy, origin, gone, full):
+    """(what a client does, the reason of the attempt that it leaves, that of the outcome if there is one)"""
+    def says(data, end=None):
+        def run():
+            client = proxy.client().send(data)
+            client.half_close() if end == "fin" else client.reset() if end == "reset" else None
+            return client
+        return run
+
+    def asks(host, port):
+        return lambda: proxy.connect(host, port)
+
+    def greets(data, end=None):
+        def run():
+            client = proxy.connect("a.test", origin.port).expect(status=200).send(data)
+            client.half_close() if end == "fin" else client.reset() if end == "reset" else None
+            return client
+        return run
+    good, head = Hello(sni="a.test").raw, b"CONNECT a.test:443 HTTP/1.1\r\nHost: a"
+    return [
+        (says(b"\x16\x03\x01"), "malformed_request", None), (says(head, "fin"), "malformed_request", None),
+        (says(head, "reset"), "client_reset", None), (says(head), "head_timeout", None),
+        (says(b"CONNECT a..test:443 HTTP/1.1\r\nHost: a..test\r\n\r\n"), "malformed_target", None),
+        (says(b"TRACE http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"), "method_not_allowed", None),
+        (asks("denied.test", 443), "host_not_allowed", None), (asks("a.test", 22), "port_not_allowed", None),
+        (asks("11.22.33.44", 443), "literal_not_allowed", None),
+        (asks("none.test", 443), "allowed", "dns_failed"), (asks("mute.test", 443), "allowed", "dns_timeout"),
+        (asks("inner.test", 443), "allowed", "address_forbidden"), (asks("gone.test", gone), "allowed", "connect_failed"),
+        (asks("full.test", full), "allowed", "connect_timeout"),
+        (greets(Hello(sni="b.test").raw), "allowed", "sni_mismatch"), (greets(Hello().raw), "allowed", "sni_absent"),
+        (greets(Hello(sni="a.test", ech=True).raw), "allowed", "ech_refused"),
+        (greets(Hello(sni="a.test", trailing=b"\0").raw), "allowed", "hello_malformed"),
+        (greets(Hello(sni="a.test", pad_to=20000).raw), "allowed", "hello_too_big"),
+        (greets(b"SSH-2.0-x\r\n"), "allowed", "not_tls"), (greets(good[:60]), "allowed", "hello_timeout"),
+        (greets(good[:60], "reset"), "allowed", "client_reset"), (greets(good[:60], "fin"), "allowed", "hello_malformed"),
+        (greets(b"", "fin"), "allowed", "allowed"), (greets(good + b"reset"), "allowed", "upstream_reset"),
+    ]
+
+
+def test_every_way_to_fail_leaves_its_records(lab):
+    """L-07: one attempt each, and an outcome where the target was allowed, with the reason of that way; a connection that
+    said nothing leaves none."""
+    def reset_when_told(conn):
+        while b"reset" not in conn.data:
+            if not conn.recv():
+                return
+        conn.abort()
+
+    origin, gone, full = lab.origin(after_hello(reset_when_told)), lab.origin(), lab.full_origin()
+    gone.close()
+    lab.dns.set("mute.test", silent={A, AAAA})
+    lab.dns.set("inner.test", "10.0.0.1")
+    proxy = lab.proxy(allowed_hosts=["none.test", "mute.test", "inner.test"],
+                      hosts=[origin.at("a.test"), gone.at("gone.test"), full.at("full.test")],
+                      limits={**LIMITS, "head_timeout": "600ms", "hello_timeout": "600ms", "resolve_timeout": "600ms",
+                              "dial_timeout": "600ms"})
+    for end in ("close", "reset"):
+        getattr(proxy.client(), end)()
+    ways = ways_to_fail(lab, proxy, origin, gone.port, full.port)
+    for act, attempt, outcome in ways:
+        client = act()
+        record = proxy.audit.attempt(**client.who)
+        assert (record["status_code"], record["action_id"]) == (attempt, 1 if attempt == "allowed" else 2)
+        if outcome is not None:
+            assert proxy.audit.outcome(**client.who)["status_code"] == outcome
+        client.close()
+    wait_for(lambda: proxy.status()["descriptors"] == 0, 5, "all of them are gone")
+    assert len(proxy.audit.attempts()) == len(ways)
+    assert len(proxy.audit.outcomes()) == sum(outcome is not None for _, _, outcome in ways)
+    assert proxy.status()["counters"]["ended_without_head"] <= 2  # the kernel need not show one that only came and went
+    assert proxy.stop() == 0 and proxy.audit.verifies()
+
+
 def test_a_flood_is_one_record_a_second_and_its_own(lab):
     """L-15: thousands of refusals from one environment; the other is served as before."""
     origin, stop, told = lab.origin(after_hello(echo)), threading.Event(), []

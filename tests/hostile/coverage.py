@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Holds tests/hostile/coverage.tsv against the tests: every hostile case has a line, every line leads to a test that is
-there or says why there is none, and every id that a test names has a line.
+there or says why there is none. And docs/threats.md, which names tests too.
 
     tests/hostile/coverage.py           # 0: whole; 1: what is missing
     tests/hostile/coverage.py --self    # breaks copies of the list and asserts that each break is found"""
@@ -11,6 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIST = ROOT / "tests" / "hostile" / "coverage.tsv"
+PAGE = ROOT / "docs" / "threats.md"
 # The cases of each section; numbers have gaps, since cases were joined.
 CASES = {
     "H": "1 3 4 6-14 16-18 20-32 34 35", "W": "1-4 7-10 13 15-18", "P": "1-6 8 9",
@@ -73,6 +74,18 @@ def tests():
     return out
 
 
+def page_problems(page, files):
+    """Each test that the page names is there: `file` or `file::test`, from the folder of tests on."""
+    places = re.findall(r"`((?:unit|lab|e2e|hostile|fault|release|fuzz)/[\w/.]+\.(?:py|c|tsv))(?:::(\w+))?`", page)
+    if len(places) < 50:
+        yield f"{PAGE.name}: names {len(places)} tests"
+    for path, name in places:
+        if f"tests/{path}" not in files:
+            yield f"{PAGE.name}: there is no tests/{path}"
+        elif name and not named(files[f"tests/{path}"], name):
+            yield f"{PAGE.name}: tests/{path} has no {name}"
+
+
 def self_test(text, files):
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     breaks = {"without a line": "\n".join(lines[1:]), "without a place": text.replace(lines[0], lines[0].split("\t")[0] + "\t"),
@@ -81,7 +94,11 @@ def self_test(text, files):
               "no reason": re.sub(r"n/a: .*", "n/a: ", text)}
     for what, broken in breaks.items():
         assert any(problems(broken, files)), f"not found: {what}"
-    print(f"{len(breaks)} passed, 0 failed")
+    page = PAGE.read_text()
+    for what, broken in {"no such file": page.replace("`hostile/", "`hostile/no_", 1), "few": "",
+                         "no such test": re.sub(r"::\w+`", "::test_none_of_these`", page, count=1)}.items():
+        assert broken != page and any(page_problems(broken, files)), f"not found in {PAGE.name}: {what}"
+    print(f"{len(breaks) + 3} passed, 0 failed")
 
 
 def main():
@@ -89,7 +106,7 @@ def main():
     if sys.argv[1:] == ["--self"]:
         self_test(text, files)
         return 0
-    found = list(problems(text, files))
+    found = [*problems(text, files), *page_problems(PAGE.read_text(), files)]
     for line in found:
         print(line)
     covered = sum("\tn/a" not in line for line in text.splitlines() if not line.startswith("#"))

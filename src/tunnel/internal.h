@@ -116,7 +116,7 @@ struct tunnel {
     struct run_item run;
     struct lane up, down;
     struct tunnel_client from;
-    struct target target; /* kind NONE until it is known */
+    struct target target; /* of this attempt or, until `knows_target`, of the one before */
     struct ipaddr dialled;
     struct decision target_decision, final_decision;
     struct rule_ref
@@ -162,6 +162,7 @@ struct tunnel {
     bool holds_credit, holds_outcome_credit, holds_upstream_fd, holds_tunnel, holds_held;
     bool judged_hello, has_hello, sni_present, ech;
     bool heard; /* a whole head, or one that was bad enough */
+    bool knows_target;
     bool client_eof, buried;
 };
 
@@ -274,6 +275,8 @@ enum go tunnel_refuse_by(struct tunnel *t, const struct decision *decision);
 /* Like tunnel_refuse(), for a connection that has no attempt: answered from a static text, counted. */
 enum go tunnel_turn_away(struct tunnel *t, enum reason reason);
 uint64_t tunnel_now(const struct tunnel *t);
+/* Where this attempt is to go; NULL: its head has not said so. */
+const struct target *tunnel_target(const struct tunnel *t);
 const struct limits *tunnel_limits(const struct tunnel *t);
 /* Is what this policy would refuse to pass for now? *out_left_ms (may be NULL): for how long. */
 bool tunnel_observes(const struct policy *policy, uint64_t *out_left_ms);

@@ -29,7 +29,7 @@ static struct record_flow common(const struct tunnel *t, const struct decision *
         .session = t->who.session,
         .work = t->who.work,
         .agent = t->who.agent,
-        .target = t->target.kind == TARGET_NONE ? NULL : &t->target,
+        .target = tunnel_target(t),
         .decision = *decision,
         .policy_id = t->policy != NULL ? span_text(policy_id(t->policy)) : span_make(NULL, 0),
         .rule_id = span_text(rule_id),

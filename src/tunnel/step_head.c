@@ -188,6 +188,7 @@ static enum go head_done(struct tunnel *t, const struct request *request)
     if (t->upstream != NULL && (!same || request->form != FORM_ABSOLUTE))
         http_close_upstream(t);
     t->target = request->target;
+    t->knows_target = true;
     t->method = request->method;
     t->times.head_ms = tunnel_lap(t);
     t->door = request->form == FORM_ABSOLUTE ? DOOR_HTTP : DOOR_CONNECT;

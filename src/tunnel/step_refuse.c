@@ -43,7 +43,7 @@ static void compose_http(struct tunnel *t, const struct decision *decision, stru
         .reason = decision->reason,
         .minor = t->setup->minor,
         .head_only = t->setup->head_only,
-        .target = t->target.kind == TARGET_NONE ? NULL : &t->target,
+        .target = tunnel_target(t),
         .environment = t->who.environment,
         .rule = span_text(rule.id),
         .request_id = outbuf_written(&hex),
@@ -101,7 +101,7 @@ static void record_refusal(struct tunnel *t, const struct decision *decision)
 {
     count_denial(t, decision);
     if (tunnel_why(t) != NULL)
-        why_add(tunnel_why(t), t->target.kind == TARGET_NONE ? NULL : &t->target, decision->reason, t->flow);
+        why_add(tunnel_why(t), tunnel_target(t), decision->reason, t->flow);
     bool target_stage = decision->stage <= STAGE_TARGET;
     t->final_decision = *decision;
     t->end = decision->verdict == VERDICT_DENY ? FLOW_END_REFUSED : FLOW_END_FAILED;

@@ -47,6 +47,11 @@ uint64_t tunnel_now(const struct tunnel *t)
     return t->home->o.services.now_ms(t->home->o.services.ctx);
 }
 
+const struct target *tunnel_target(const struct tunnel *t)
+{
+    return t->knows_target ? &t->target : NULL;
+}
+
 const struct limits *tunnel_limits(const struct tunnel *t)
 {
     if (t->policy != NULL)
@@ -309,6 +314,7 @@ void tunnel_renew(struct tunnel *t)
     t->narrowing = NULL;
     t->who = (struct tunnel_who){0};
     t->recorded = RECORDED_NOTHING;
+    t->knows_target = false;
     t->target_decision = t->final_decision = (struct decision){0};
     t->http_up = t->http_down = t->traffic_recorded = 0;
     t->metered_up = t->metered_down = 0;

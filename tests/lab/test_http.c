@@ -123,6 +123,36 @@ static void pipelined_requests_are_judged_one_by_one(void **state)
     lab_free(lab);
 }
 
+/* The record and the answer of a head that cannot be read name no host, least of all the one of the request before. */
+static void a_bad_head_after_a_good_one_has_no_target(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "GET http://other.test/ HTTP/1.1\r\nHost: other.test\r\nBad Field: 1\r\n\r\n",
+        "CONNECT other.test HTTP/1.1\r\n\r\n",
+        "GET http://oth", /* and nothing more */
+    };
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        struct lab *lab = lab_new(limited);
+        struct lab_port *client = lab_client(lab);
+        struct lab_port *upstream = ask(lab, client, GET);
+        lab_send_text(upstream, OK_BODY);
+        lab_commit(lab);
+        assert_string_equal(lab_last(lab)->host, "allowed.test");
+        client->got_len = 0;
+        lab_send_text(client, heads[i]);
+        lab_advance(lab, 10000);
+        lab_commit(lab);
+        assert_int_equal(lab->attempt_count, 2);
+        assert_string_equal(lab_last(lab)->host, "");
+        assert_false(lab_last(lab)->allowed);
+        assert_true(got_text(client, "\"host\":null"));
+        assert_false(got_text(client, "allowed.test"));
+        assert_true(upstream->proxy_closed);
+        lab_free(lab);
+    }
+}
+
 struct refused {
     const char *request;
     enum reason reason;
@@ -359,6 +389,7 @@ int main(void)
         cmocka_unit_test(the_next_request_uses_the_same_upstream_and_is_recorded_anew),
         cmocka_unit_test(an_upstream_that_said_more_is_thrown_away),
         cmocka_unit_test(pipelined_requests_are_judged_one_by_one),
+        cmocka_unit_test(a_bad_head_after_a_good_one_has_no_target),
         cmocka_unit_test(what_is_ambiguous_or_forbidden_is_refused),
         cmocka_unit_test(a_chunked_body_is_streamed_and_framed_anew),
         cmocka_unit_test(a_body_that_breaks_off_or_lies),

@@ -28,10 +28,11 @@ uint64_t budget_used(const struct budget *budget)
 
 /*
  * Names of the current minute: an open table of keyed hashes whose low 16 bits hold the minute, so that a slot of
- * another minute is an empty one and nothing has to be cleared.
+ * another minute is an empty one and nothing has to be cleared. No minute's mark is the zero of an unused slot.
  */
 #define NAME_SLOTS  16384u /* twice the largest limit */
 #define NAME_PROBES 64u
+#define MINUTE_TAGS 65535u
 
 struct name_budget {
     struct hash_key key;
@@ -117,15 +118,15 @@ static bool name_count(struct name_budget *names, uint64_t minute, uint64_t max)
 bool tenant_name_take(struct tenant *tenant, struct span name, uint64_t max, uint64_t now_ms)
 {
     struct name_budget *names = tenant->names;
-    uint64_t minute = (now_ms / 60000 + 1) & UINT32_MAX; /* + 1: never the zero of an unused slot */
+    uint64_t minute = (now_ms / 60000 + 1) & UINT32_MAX, tag = now_ms / 60000 % MINUTE_TAGS + 1;
     uint64_t hash = hash_keyed(&names->key, name);
-    uint64_t mark = (hash & ~UINT64_C(0xffff)) | (minute & 0xffff);
+    uint64_t mark = (hash & ~UINT64_C(0xffff)) | tag;
     for (uint64_t i = 0; i < NAME_PROBES; i++) {
         _Atomic uint64_t *slot = &names->slots[((hash >> 16) + i) & (NAME_SLOTS - 1)];
         uint64_t seen = atomic_load_explicit(slot, memory_order_relaxed);
         if (seen == mark)
             return true;
-        if ((seen & 0xffff) == (minute & 0xffff))
+        if ((seen & 0xffff) == tag)
             continue;
         if (!name_count(names, minute, max))
             return false;

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "tunnel/meter.h"
+#include "tunnel/tenant.h"
 
 #include <pthread.h>
 
@@ -95,6 +95,28 @@ static void test_refusals_of_a_minute(void **state)
     assert_int_equal(meter_quarantined_ms(&meter, 500), 0);
 }
 
+/* At any age of the machine: the marks of minutes begin anew every 45 days. */
+static void test_names_of_a_minute(void **state)
+{
+    (void)state;
+    static const uint64_t minutes[] = {0, 1, 65533, 65534, 65535, 65536, 131069, 131070, 131071, UINT32_MAX};
+    struct tenant *fresh = NULL, *used = NULL;
+    assert_int_equal(tenant_new(span_text("used"), &used), ERR_NONE);
+    for (size_t i = 0; i < sizeof minutes / sizeof minutes[0]; i++) {
+        uint64_t now_ms = minutes[i] * 60000;
+        assert_int_equal(tenant_new(span_text("fresh"), &fresh), ERR_NONE);
+        struct tenant *both[] = {fresh, used};
+        for (size_t j = 0; j < 2; j++) {
+            assert_true(tenant_name_take(both[j], span_text("a.test"), 2, now_ms));
+            assert_true(tenant_name_take(both[j], span_text("b.test"), 2, now_ms + 59999));
+            assert_true(tenant_name_take(both[j], span_text("a.test"), 2, now_ms + 59999));
+            assert_false(tenant_name_take(both[j], span_text("c.test"), 2, now_ms));
+        }
+        tenant_free(fresh);
+    }
+    tenant_free(used);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_what_is_lent_is_not_full),
         cmocka_unit_test(test_one_warning_for_each_ceiling),
         cmocka_unit_test(test_refusals_of_a_minute),
+        cmocka_unit_test(test_names_of_a_minute),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -163,6 +163,7 @@ struct tunnel {
     bool judged_hello, has_hello, sni_present, ech;
     bool heard; /* a whole head, or one that was bad enough */
     bool knows_target;
+    bool counted; /* its bytes, in the counters */
     bool client_eof, buried;
 };
 

@@ -284,8 +284,11 @@ static enum stage stage_of(enum step step)
 
 void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end)
 {
-    COUNT(t->home, bytes_up, t->up.bytes_out + t->http_up);
-    COUNT(t->home, bytes_down, t->down.bytes_out + t->http_down);
+    if (!t->counted) {
+        COUNT(t->home, bytes_up, t->up.bytes_out + t->http_up);
+        COUNT(t->home, bytes_down, t->down.bytes_out + t->http_down);
+    }
+    t->counted = true;
     ceiling_count(t);
     if (t->recorded != RECORDED_ATTEMPT || !t->holds_outcome_credit)
         return;
@@ -314,7 +317,7 @@ void tunnel_renew(struct tunnel *t)
     t->narrowing = NULL;
     t->who = (struct tunnel_who){0};
     t->recorded = RECORDED_NOTHING;
-    t->knows_target = false;
+    t->knows_target = t->counted = false;
     t->target_decision = t->final_decision = (struct decision){0};
     t->http_up = t->http_down = t->traffic_recorded = 0;
     t->metered_up = t->metered_down = 0;

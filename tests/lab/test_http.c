@@ -87,6 +87,34 @@ static void the_next_request_uses_the_same_upstream_and_is_recorded_anew(void **
     lab_free(lab);
 }
 
+/* Whether the connection is kept or not, and where the answer is ours: each byte once. */
+static void bytes_are_counted_once(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    const struct tunnel_counters *counters = tunnels_counters(lab->tunnels);
+    struct lab_port *client = lab_client(lab);
+    struct lab_port *upstream = ask(lab, client, GET);
+    lab_send_text(upstream, OK_BODY);
+    lab_send_text(client, "GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\nConnection: close\r\n\r\n");
+    lab_commit(lab);
+    lab_send_text(upstream, OK_BODY);
+    lab_finish(client, LAB_EOF);
+    assert_true(client->proxy_closed && upstream->proxy_closed);
+    assert_int_equal(atomic_load(&counters->bytes_up), upstream->got_len);
+    assert_int_equal(atomic_load(&counters->bytes_down), client->got_len);
+    uint64_t up = upstream->got_len, down = client->got_len;
+    client = lab_client(lab);
+    upstream = ask(lab, client, GET);
+    lab_send_text(upstream, "nonsense\r\n\r\n");
+    lab_commit(lab);
+    lab_finish(client, LAB_EOF);
+    assert_true(got_text(client, " 502 ") && client->proxy_closed);
+    assert_int_equal(atomic_load(&counters->bytes_up), up + upstream->got_len);
+    assert_int_equal(atomic_load(&counters->bytes_down), down); /* of the upstream's */
+    lab_free(lab);
+}
+
 static void an_upstream_that_said_more_is_thrown_away(void **state)
 {
     (void)state;
@@ -387,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_and_its_answer),
         cmocka_unit_test(the_next_request_uses_the_same_upstream_and_is_recorded_anew),
+        cmocka_unit_test(bytes_are_counted_once),
         cmocka_unit_test(an_upstream_that_said_more_is_thrown_away),
         cmocka_unit_test(pipelined_requests_are_judged_one_by_one),
         cmocka_unit_test(a_bad_head_after_a_good_one_has_no_target),

@@ -11,24 +11,9 @@
 
 /* ---- how it breaks off ---- */
 
-/* An answer of ours while the client has none of the upstream's, else the end. */
-static enum pump give_up(struct tunnel *t, enum reason reason, enum flow_end end)
-{
-    const struct exchange *x = exchange_of(t);
-    bool silent = !x->answered && (x->to_client == NULL || x->to_client_sent == x->to_client->used);
-    if (silent)
-        return pump_ended(tunnel_refuse(t, reason, STAGE_RELAY));
-    return pump_ended(tunnel_end(t, reason, end, true));
-}
-
 static enum pump upstream_bad(struct tunnel *t)
 {
-    return give_up(t, REASON_UPSTREAM, FLOW_END_RESET);
-}
-
-static enum pump no_memory(struct tunnel *t)
-{
-    return give_up(t, REASON_LIMIT, FLOW_END_REFUSED);
+    return pump_give_up(t, REASON_UPSTREAM, FLOW_END_RESET);
 }
 
 /* A reset: of an answer under way, or instead of one. */
@@ -77,7 +62,7 @@ static enum pump send_head(struct tunnel *t, const struct response *response, co
     memory_buffer_drop(t, x->to_client);
     x->to_client = memory_buffer(t, response->head_bytes + 1024);
     if (x->to_client == NULL)
-        return no_memory(t);
+        return pump_no_memory(t);
     struct outbuf out = outbuf_make(x->to_client->data, x->to_client->cap);
     struct forward_response what = {
         .response = response,
@@ -220,7 +205,7 @@ static enum pump body_from_upstream(struct tunnel *t)
 {
     struct exchange *x = exchange_of(t);
     if (!piece_buffer(t, &x->to_client))
-        return no_memory(t);
+        return pump_no_memory(t);
     bool too_big = false;
     size_t used = 0;
     enum feed feed = piece_take(&x->response_body, span_make(x->from_upstream->data, x->from_upstream_len),
@@ -266,7 +251,7 @@ static enum pump read_upstream(struct tunnel *t)
     if (x->upstream_eof || !t->upstream->readable)
         return PUMP_IDLE;
     if (!room_from_upstream(t))
-        return no_memory(t);
+        return pump_no_memory(t);
     size_t n = 0;
     switch (port_recv(t->upstream, x->from_upstream->data + x->from_upstream_len,
                       x->from_upstream->cap - x->from_upstream_len, &n)) {

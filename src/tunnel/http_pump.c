@@ -68,6 +68,20 @@ enum ceiling pump_send(struct tunnel *t, enum way way, const struct buffer *buff
     return ceiling;
 }
 
+enum pump pump_give_up(struct tunnel *t, enum reason reason, enum flow_end end)
+{
+    const struct exchange *x = exchange_of(t);
+    bool silent = !x->answered && (x->to_client == NULL || x->to_client_sent == x->to_client->used);
+    if (silent)
+        return pump_ended(tunnel_refuse(t, reason, STAGE_RELAY));
+    return pump_ended(tunnel_end(t, reason, end, true));
+}
+
+enum pump pump_no_memory(struct tunnel *t)
+{
+    return pump_give_up(t, REASON_LIMIT, FLOW_END_REFUSED);
+}
+
 enum pump pump_client_gone(struct tunnel *t)
 {
     return pump_ended(tunnel_end(t, REASON_CLIENT_RESET, FLOW_END_RESET, true));

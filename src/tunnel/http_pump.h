@@ -42,6 +42,10 @@ bool piece_buffer(struct tunnel *t, struct buffer **buffer);
  * ceiling has nothing to say (CEILING_NONE and CEILING_LENT). */
 enum ceiling pump_send(struct tunnel *t, enum way way, const struct buffer *buffer, uint32_t sent, size_t *out_n,
                        enum port_io *out_io);
+/* An answer of ours while the client has nothing of the upstream's that goes on, else the end: in the middle of another
+ * answer it would be a part of that. */
+enum pump pump_give_up(struct tunnel *t, enum reason reason, enum flow_end end);
+enum pump pump_no_memory(struct tunnel *t);
 /* The client reset the connection. */
 enum pump pump_client_gone(struct tunnel *t);
 

@@ -9,8 +9,7 @@ static enum pump flush_to_upstream(struct tunnel *t)
     enum port_io io = PORT_OK;
     enum ceiling ceiling = pump_send(t, WAY_UP, x->to_upstream, x->to_upstream_sent, &n, &io);
     if (ceiling == CEILING_FULL)
-        return pump_ended(x->answered ? tunnel_end(t, REASON_BYTES, FLOW_END_REFUSED, true)
-                                      : tunnel_refuse(t, REASON_BYTES, STAGE_RELAY));
+        return pump_give_up(t, REASON_BYTES, FLOW_END_REFUSED);
     if (ceiling == CEILING_BUSY)
         return PUMP_MOVED;
     switch (io) {
@@ -38,7 +37,7 @@ static enum pump body_to_upstream(struct tunnel *t)
         if (!t->client->readable)
             return PUMP_IDLE;
         if (!piece_buffer(t, &s->in))
-            return pump_ended(tunnel_refuse(t, REASON_LIMIT, STAGE_RELAY));
+            return pump_no_memory(t);
         size_t n = 0;
         enum port_io io = port_recv(t->client, s->in->data, s->in->cap, &n);
         if (io == PORT_AGAIN)
@@ -48,7 +47,7 @@ static enum pump body_to_upstream(struct tunnel *t)
         s->in_len = n;
     }
     if (!piece_buffer(t, &x->to_upstream))
-        return pump_ended(tunnel_refuse(t, REASON_LIMIT, STAGE_RELAY));
+        return pump_no_memory(t);
     bool too_big = false;
     size_t used = 0;
     enum feed feed =
@@ -57,7 +56,7 @@ static enum pump body_to_upstream(struct tunnel *t)
     if (feed == FEED_BAD && x->answered)
         return pump_client_gone(t);
     if (feed == FEED_BAD)
-        return pump_ended(tunnel_refuse(t, too_big ? REASON_HEAD : REASON_FRAMING, STAGE_RELAY));
+        return pump_give_up(t, too_big ? REASON_HEAD : REASON_FRAMING, FLOW_END_REFUSED);
     s->in_len -= used;
     memmove(s->in->data, s->in->data + used, s->in_len);
     x->request_done = feed == FEED_DONE;

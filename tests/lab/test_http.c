@@ -340,6 +340,60 @@ static void an_early_answer_ends_the_upload(void **state)
     lab_free(lab);
 }
 
+#define UNTIL_CLOSE "HTTP/1.0 200 OK\r\n\r\npart of it"
+#define HINTS       "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+
+static void cut_without_a_word(struct lab *lab, const struct lab_port *client, const struct lab_port *upstream,
+                               enum reason reason)
+{
+    assert_true(client->proxy_closed && client->proxy_reset && upstream->proxy_closed);
+    assert_false(got_text(client, "\"reason\""));
+    lab_commit(lab);
+    assert_true(lab_last(lab)->outcome);
+    assert_int_equal(lab_last(lab)->final_reason, reason);
+}
+
+/* A refusal in the middle of an answer would be a part of it, and one that lasts until the connection ends would look
+ * whole. */
+static void a_refusal_is_never_put_into_an_answer(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    struct lab_port *client = lab_client(lab);
+    struct lab_port *upstream = ask(lab, client, POST("Content-Length: 100000\r\n") "abc");
+    lab_send_text(upstream, UNTIL_CLOSE);
+    assert_true(got_text(client, "part of it"));
+    lab->process.memory_max = budget_used(&lab->process.memory);
+    lab_send_text(client, "more of the body, for which there is no room");
+    cut_without_a_word(lab, client, upstream, REASON_LIMIT);
+    lab_free(lab);
+
+    lab = lab_new("name: lab\n"
+                  "config: {type: self_hosted, networking: {type: limited, allowed_hosts: [allowed.test]}}\n"
+                  "egress: {limits: {bytes_up: 1KiB}}\n");
+    client = lab_client(lab);
+    upstream = ask(lab, client, POST("Content-Length: 100000\r\n") "abc");
+    lab_open_window(client, 20);
+    lab_send_text(upstream, HINTS);
+    static char body[4096];
+    memset(body, 'b', sizeof body - 1);
+    lab_send_text(client, body);
+    cut_without_a_word(lab, client, upstream, REASON_BYTES);
+    assert_int_equal(client->got_len, 20);
+    lab_free(lab);
+
+    lab = lab_new(limited);
+    client = lab_client(lab);
+    upstream = ask(lab, client, POST("Transfer-Encoding: chunked\r\n") "3\r\nabc\r\n");
+    lab_open_window(client, 20);
+    lab_send_text(upstream, HINTS);
+    assert_int_equal(client->got_len, 20); /* of an answer that goes on */
+    lab_send_text(client, "nonsense\r\n");
+    cut_without_a_word(lab, client, upstream, REASON_FRAMING);
+    assert_int_equal(client->got_len, 20);
+    lab_free(lab);
+}
+
 static void a_websocket_becomes_a_tunnel_after_a_real_101(void **state)
 {
     (void)state;
@@ -426,6 +480,7 @@ int main(void)
         cmocka_unit_test(answers_without_a_body),
         cmocka_unit_test(an_answer_until_close_closes),
         cmocka_unit_test(an_early_answer_ends_the_upload),
+        cmocka_unit_test(a_refusal_is_never_put_into_an_answer),
         cmocka_unit_test(a_websocket_becomes_a_tunnel_after_a_real_101),
         cmocka_unit_test(other_upgrades_are_dropped),
         cmocka_unit_test(a_policy_swap_cuts_an_answer_under_way),

@@ -46,6 +46,7 @@ struct tenant {
     struct budget turned_away;          /* connections above its share that are being told so */
     atomic_uint_fast64_t rate_due_ns;   /* theoretical arrival time of the rate limit (GCRA) */
     atomic_uint_fast64_t excess;        /* attempts above the rate since excess_from_ms */
+    atomic_bool excess_watched;         /* somebody will record them */
     atomic_int_fast64_t excess_from_ms; /* wall clock of the first of them */
     struct meter meter;                 /* of clients that have no session */
     struct why why;                     /* refusals of clients that have no session */
@@ -67,8 +68,9 @@ void tenant_free(struct tenant *tenant); /* NULL is allowed */
 bool rate_take(atomic_uint_fast64_t *due_ns, const struct limits *limits, uint64_t now_ns);
 
 /* Counts one attempt above the rate; true for the first one of its second: that caller writes the record after one
- * second, with what tenant_excess_take() gives. */
+ * second, with what tenant_excess_take() gives, or says that it cannot, and the next one is asked. */
 bool tenant_excess_add(struct tenant *tenant, int64_t wall_ms);
+void tenant_excess_unwatched(struct tenant *tenant);
 /* How many there were since the last call, and since when (wall clock); the count begins anew. */
 uint64_t tenant_excess_take(struct tenant *tenant, int64_t *out_from_ms);
 

@@ -35,8 +35,10 @@ static void on_excess_timer(struct timer *timer)
 void excess_begin(struct tunnels *home, const struct tunnel *sample)
 {
     struct excess_watch *watch = calloc(1, sizeof *watch);
-    if (watch == NULL)
-        return; /* the count stays with the tenant; the next second's first one tries again */
+    if (watch == NULL) {
+        tenant_excess_unwatched(sample->who.tenant); /* they stay counted, and the next one tries again */
+        return;
+    }
     watch->home = home;
     watch->tenant = sample->who.tenant;
     watch->listener = sample->listener;

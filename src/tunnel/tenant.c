@@ -89,15 +89,22 @@ bool rate_take(atomic_uint_fast64_t *due_ns, const struct limits *limits, uint64
 
 bool tenant_excess_add(struct tenant *tenant, int64_t wall_ms)
 {
-    if (atomic_fetch_add_explicit(&tenant->excess, 1, memory_order_acq_rel) != 0)
-        return false;
-    atomic_store_explicit(&tenant->excess_from_ms, wall_ms, memory_order_relaxed);
-    return true;
+    if (atomic_fetch_add_explicit(&tenant->excess, 1, memory_order_acq_rel) == 0)
+        atomic_store_explicit(&tenant->excess_from_ms, wall_ms, memory_order_relaxed);
+    return !atomic_load_explicit(&tenant->excess_watched, memory_order_relaxed) &&
+           !atomic_exchange_explicit(&tenant->excess_watched, true, memory_order_acq_rel);
+}
+
+void tenant_excess_unwatched(struct tenant *tenant)
+{
+    atomic_store_explicit(&tenant->excess_watched, false, memory_order_release);
 }
 
 uint64_t tenant_excess_take(struct tenant *tenant, int64_t *out_from_ms)
 {
     *out_from_ms = atomic_load_explicit(&tenant->excess_from_ms, memory_order_relaxed);
+    /* First: whoever counts from here on is watched by somebody, if only by who finds nothing left. */
+    tenant_excess_unwatched(tenant);
     return atomic_exchange_explicit(&tenant->excess, 0, memory_order_acq_rel);
 }
 

@@ -117,6 +117,27 @@ static void test_names_of_a_minute(void **state)
     tenant_free(used);
 }
 
+/* Who finds no memory to watch them says so: none is lost, and the next one watches. */
+static void test_attempts_above_the_rate_are_watched(void **state)
+{
+    (void)state;
+    struct tenant *tenant = NULL;
+    int64_t from_ms = 0;
+    assert_int_equal(tenant_new(span_text("t"), &tenant), ERR_NONE);
+    assert_true(tenant_excess_add(tenant, 100));
+    assert_false(tenant_excess_add(tenant, 200));
+    tenant_excess_unwatched(tenant);
+    assert_true(tenant_excess_add(tenant, 300));
+    assert_false(tenant_excess_add(tenant, 400));
+    assert_int_equal(tenant_excess_take(tenant, &from_ms), 4);
+    assert_int_equal(from_ms, 100);
+    assert_int_equal(tenant_excess_take(tenant, &from_ms), 0);
+    assert_true(tenant_excess_add(tenant, 500));
+    assert_int_equal(tenant_excess_take(tenant, &from_ms), 1);
+    assert_int_equal(from_ms, 500);
+    tenant_free(tenant);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_one_warning_for_each_ceiling),
         cmocka_unit_test(test_refusals_of_a_minute),
         cmocka_unit_test(test_names_of_a_minute),
+        cmocka_unit_test(test_attempts_above_the_rate_are_watched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

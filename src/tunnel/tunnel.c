@@ -144,16 +144,23 @@ static void check_sentences(const struct tunnel *t)
     ASSERT(!t->buried);
 }
 
-static void begin_wait(struct tunnel *t)
+/* Who cannot be listened to cannot be waited for. A head that has begun is an attempt, and is on record. */
+static enum go unheard(struct tunnel *t)
+{
+    if (t->step == STEP_HEAD)
+        return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
+    return tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);
+}
+
+static enum go begin_wait(struct tunnel *t)
 {
     check_sentences(t);
-    if (t->client->deaf && !t->unminded && port_listen(t->client) != ERR_NONE) {
-        tunnel_end(t, REASON_LIMIT, FLOW_END_REFUSED, true);
-        return;
-    }
+    if (t->client->deaf && !t->unminded && port_listen(t->client) != ERR_NONE)
+        return unheard(t);
     if (t->arm)
         arm(t);
     t->running = false;
+    return GO_WAIT;
 }
 
 void tunnel_run(struct tunnel *t)
@@ -166,9 +173,9 @@ void tunnel_run(struct tunnel *t)
     while (go == GO_ON) {
         check_sentences(t);
         go = steps[t->step].fn(t);
+        if (go == GO_WAIT)
+            go = begin_wait(t);
     }
-    if (go == GO_WAIT)
-        begin_wait(t);
 }
 
 void tunnel_client_wake(struct port *port)

@@ -72,6 +72,8 @@ static enum err fake_listen(struct port *port)
 {
     struct lab_port *p = of(port);
     ASSERT(p->in_use && !p->proxy_closed && port->deaf);
+    if (p->lab->cannot_listen)
+        return ERR_NO_MEMORY;
     port->deaf = false;
     p->missed = p->sent_len > p->sent_taken || p->end != LAB_OPEN;
     return ERR_NONE;

@@ -81,6 +81,7 @@ struct lab {
     uint64_t generation;
     bool unknown_client;  /* identity says: nobody */
     bool shared_listener; /* clients of other environments come in by it too */
+    bool cannot_listen;   /* nobody who comes can be registered */
     uint32_t rest_ms;     /* what the last accept asked for */
     bool dns_at_once;     /* lookups are answered from a cache */
     struct ipaddr dns_addr[2];

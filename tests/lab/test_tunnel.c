@@ -668,6 +668,32 @@ static void a_refused_client_that_stays_is_listened_to(void **state)
     lab_free(lab);
 }
 
+/* No memory to register it: what has begun is refused and on record, what has not is closed, and nothing leaves. */
+static void a_client_that_cannot_be_listened_to(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    lab->cannot_listen = true;
+    struct lab_port *silent = lab_client(lab);
+    assert_true(silent->proxy_closed && silent->proxy_reset);
+    struct lab_port *half = lab_client_says(lab, "CONNECT allo", 12);
+    assert_int_equal(half->got_len, 0);
+    lab_commit(lab);
+    assert_true(got_text(half, " 503 ") && got_text(half, "limit_reached"));
+    assert_int_equal(lab->attempt_count, 1);
+    assert_int_equal(lab_last(lab)->reason, REASON_LIMIT);
+    lab_advance(lab, 2);
+    assert_true(half->proxy_closed);
+    struct lab_port *whole = lab_client_says(lab, CONNECT_ALLOWED, strlen(CONNECT_ALLOWED));
+    assert_true(whole->proxy_closed && whole->proxy_reset);
+    lab_commit(lab);
+    assert_int_equal(lab->attempt_count, 2);
+    assert_true(lab_last(lab)->allowed && lab_last(lab)->outcome);
+    assert_int_equal(lab_last(lab)->final_reason, REASON_LIMIT);
+    assert_int_equal(lab->queries, 0);
+    lab_free(lab);
+}
+
 static void an_allowed_client_is_listened_to_while_it_waits(void **state)
 {
     (void)state;
@@ -708,6 +734,7 @@ int main(void)
         cmocka_unit_test(pages_are_no_attempts),
         cmocka_unit_test(a_refused_client_that_goes_was_never_listened_to),
         cmocka_unit_test(a_refused_client_that_stays_is_listened_to),
+        cmocka_unit_test(a_client_that_cannot_be_listened_to),
         cmocka_unit_test(an_allowed_client_is_listened_to_while_it_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

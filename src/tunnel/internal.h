@@ -316,6 +316,8 @@ uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint6
 void tunnel_came_to_nothing(struct tunnel *t);
 /* After the socket was closed, or the connection was handed over. */
 void tunnel_uncount_socket(struct tenant **against);
+/* After the upstream's was closed: the next one that is dialled takes a place of its own. */
+void tunnel_uncount_upstream(struct tunnel *t);
 /* Everything that is still held, at the end of the tunnel. */
 void tunnel_give_back(struct tunnel *t);
 

@@ -87,6 +87,11 @@ static void observe_from_now(struct tunnel *t, enum reason observed)
 
 void tunnel_rejudge(struct tunnel *t)
 {
+    /* One that rests between two requests was judged by what is no more in force, and nothing is under way on it. */
+    if (t->upstream != NULL && t->recorded == RECORDED_NOTHING) {
+        http_close_upstream(t);
+        tunnel_uncount_upstream(t);
+    }
     if (t->policy == NULL || t->target_decision.verdict != VERDICT_ALLOW || t->step < STEP_ATTEMPT ||
         t->step > STEP_EXCHANGE)
         return;

@@ -70,6 +70,14 @@ void tunnel_uncount_socket(struct tenant **against)
     *against = NULL;
 }
 
+void tunnel_uncount_upstream(struct tunnel *t)
+{
+    if (t->holds_upstream_fd)
+        budget_give(&t->home->o.process->descriptors, 1);
+    t->holds_upstream_fd = false;
+    tunnel_uncount_socket(&t->upstream_tenant);
+}
+
 void tunnel_came_to_nothing(struct tunnel *t)
 {
     if (t->came_by != NULL)
@@ -86,13 +94,11 @@ void tunnel_give_back(struct tunnel *t)
         desk_credit_give(home->o.desk, DESK_RECORD_BYTES);
     if (t->tenant_credit > 0)
         budget_give(&t->who.tenant->credit, t->tenant_credit);
-    if (t->holds_upstream_fd)
-        budget_give(&home->o.process->descriptors, 1);
+    tunnel_uncount_upstream(t);
     budget_give(&home->o.process->descriptors, 1);
     memory_give(t, t->memory);
     tunnel_give_place(t);
     tunnel_uncount_socket(&t->client_tenant);
-    tunnel_uncount_socket(&t->upstream_tenant);
     if (t->turned_away != NULL)
         budget_give(&t->turned_away->turned_away, 1);
     if (t->holds_held)

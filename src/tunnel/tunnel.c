@@ -308,15 +308,11 @@ void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end
 
 void tunnel_renew(struct tunnel *t)
 {
-    struct tunnel_process *process = t->home->o.process;
     ASSERT(t->recorded == RECORDED_ALL && !t->holds_credit && t->who.tenant != NULL);
     budget_give(&t->who.tenant->credit, t->tenant_credit);
     tunnel_give_place(t);
-    if (t->holds_upstream_fd && t->upstream == NULL) {
-        budget_give(&process->descriptors, 1);
-        t->holds_upstream_fd = false;
-        tunnel_uncount_socket(&t->upstream_tenant);
-    }
+    if (t->upstream == NULL)
+        tunnel_uncount_upstream(t);
     t->tenant_credit = 0;
     policy_unref(t->policy);
     narrowing_unref(t->narrowing);

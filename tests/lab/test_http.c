@@ -447,6 +447,31 @@ static void a_policy_swap_cuts_an_answer_under_way(void **state)
     lab_free(lab);
 }
 
+/* A connection that is kept for a next request does not outlive the policy that had opened it. */
+static void a_policy_swap_closes_an_upstream_that_rests(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(limited);
+    struct lab_port *client = lab_client(lab);
+    struct lab_port *upstream = ask(lab, client, GET);
+    lab_send_text(upstream, OK_BODY);
+    lab_commit(lab);
+    assert_false(upstream->proxy_closed);
+    assert_int_equal(budget_used(&lab->process.descriptors), 2);
+    lab_swap(lab, "name: lab\nconfig: {type: self_hosted, networking: {type: limited, allowed_hosts: [other.test]}}\n");
+    assert_true(upstream->proxy_closed && !client->proxy_closed);
+    assert_int_equal(budget_used(&lab->process.descriptors), 1);
+    assert_int_equal(budget_used(&lab->tenant->descriptors), 1);
+    upstream = ask(lab, client, "GET http://other.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n");
+    assert_true(got_text(upstream, "Host: other.test\r\n"));
+    assert_int_equal(budget_used(&lab->process.descriptors), 2);
+    lab_send_text(upstream, OK_BODY);
+    lab_send_text(client, GET);
+    lab_commit(lab);
+    assert_int_equal(lab_last(lab)->reason, REASON_HOST);
+    lab_free(lab);
+}
+
 static void backpressure_reaches_the_client(void **state)
 {
     (void)state;
@@ -484,6 +509,7 @@ int main(void)
         cmocka_unit_test(a_websocket_becomes_a_tunnel_after_a_real_101),
         cmocka_unit_test(other_upgrades_are_dropped),
         cmocka_unit_test(a_policy_swap_cuts_an_answer_under_way),
+        cmocka_unit_test(a_policy_swap_closes_an_upstream_that_rests),
         cmocka_unit_test(backpressure_reaches_the_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ X(lifetime,            MS,    SESSION,     86400000,   1000,  2678400000, LIFETI
 X(share,               PERCENT, ENVIRONMENT, 0,        1,     100,      LIMIT,        "most of the process's descriptors, memory, lookups and audit credit; unset: half, or all where only one environment is configured")
 X(attempts_per_second, COUNT, SESSION,     50,         1,     1000000,  RATE,         "attempts of the environment a second, on average; a session may have a rate of its own beside it")
 X(attempts_burst,      COUNT, SESSION,     2000,       1,     10000000, RATE,         "attempts of the environment above the average")
-X(unfinished_per_second, COUNT, SESSION,   500,        1,     1000000,  NONE,         "connections a second, on average, that end without a whole head, only ask for a page, or are above the rate of attempts; above it fewer are accepted at a time")
+X(unfinished_per_second, COUNT, SESSION,   500,        1,     1000000,  NONE,         "connections a second, on average, that end without a whole head, only ask for a page, are turned away, or are above the rate of attempts; above it fewer are accepted at a time")
 X(unfinished_burst,    COUNT, SESSION,     1000,       1,     10000000, NONE,         "such connections above the average")
 X(memory,              BYTES, ENVIRONMENT, 0,          65536, 1152921504606846976, LIMIT, "memory that connections of the environment make the process hold; unset: its share of the process's")
 X(distinct_names_per_minute, COUNT, ENVIRONMENT, 1000, 1,     8192,     LIMIT,        "different names asked of the resolver")

@@ -312,7 +312,8 @@ void tunnel_give_place(struct tunnel *t);
 bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenant *tenant, const struct limits *limits);
 /* A tenant's share of something of the process. */
 uint64_t tunnel_share(const struct tunnel *t, const struct limits *limits, uint64_t max);
-/* Counts a connection that ended without a whole head, or was above the rate; once, and as soon as it is known. */
+/* Counts a connection that ended without a whole head, asked for a page of ours, was turned away or above the rate; once,
+ * and as soon as it is known. */
 void tunnel_came_to_nothing(struct tunnel *t);
 /* After the socket was closed, or the connection was handed over. */
 void tunnel_uncount_socket(struct tenant **against);

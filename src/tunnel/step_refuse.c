@@ -146,6 +146,7 @@ enum go tunnel_turn_away(struct tunnel *t, enum reason reason)
         desk_count_refused(home->o.desk);
     if (reason != REASON_RATE)
         COUNT(home, turned_away, 1);
+    tunnel_came_to_nothing(t);
     if (t->holds_credit)
         desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
     t->holds_credit = false;

@@ -280,6 +280,22 @@ static void test_nobody_has_a_rate(void **state)
     lab_free(lab);
 }
 
+/* Nor has who is turned away, since no record can be written. */
+static void test_who_is_turned_away_comes_to_nothing(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("unfinished_per_second: 20, unfinished_burst: 3"));
+    lab_gate(lab, true);
+    for (unsigned i = 0; i < 6; i++) {
+        struct lab_port *client = lab_client(lab);
+        assert_int_equal(lab->rest_ms, i < 4 ? 0 : i == 4 ? 50 : 100);
+        lab_send_text(client, FULL);
+        assert_true(says(client, " 503 ")); /* whoever is accepted is answered */
+    }
+    assert_int_equal(lab->attempt_count, 0);
+    lab_free(lab);
+}
+
 static void test_one_that_others_come_in_by_too(void **state)
 {
     (void)state;
@@ -306,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_too_many_come_to_nothing),
         cmocka_unit_test(test_pages_come_to_nothing),
         cmocka_unit_test(test_nobody_has_a_rate),
+        cmocka_unit_test(test_who_is_turned_away_comes_to_nothing),
         cmocka_unit_test(test_one_that_others_come_in_by_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,10 +113,12 @@ void tunnels_on_durable(struct tunnels *home)
     tunnels_note_gate(home);
     uint64_t durable = desk_durable(home->o.desk);
     bool closed = desk_gate_closed(home->o.desk);
-    /* In the order of tickets: the first that still waits ends the walk. */
-    for (struct tunnel *t = home->waiting[WAITING_DURABLE].first; t != NULL && (closed || t->ticket <= durable);
-         t = home->waiting[WAITING_DURABLE].first)
+    /* In the order of tickets: the first that still waits ends the walk, also where the gate has just opened again. */
+    for (struct tunnel *t = home->waiting[WAITING_DURABLE].first, *last = NULL;
+         t != last && t != NULL && (closed || t->ticket <= durable); t = home->waiting[WAITING_DURABLE].first) {
+        last = t;
         tunnel_run(t);
+    }
     for (struct tunnel *t = home->waiting[WAITING_CREDIT].first, *next; t != NULL; t = next) {
         next = t->wait_next;
         tunnel_run(t);

@@ -47,6 +47,8 @@ void desk_free(struct desk *desk); /* NULL is allowed */
 /* Promises `bytes`; false when the ring cannot promise that much now, or the gate is closed. */
 bool desk_credit_take(struct desk *desk, size_t bytes);
 void desk_credit_give(struct desk *desk, size_t bytes);
+/* Bytes that could be promised now, of *out_cap that there are. */
+size_t desk_room(const struct desk *desk, size_t *out_cap);
 
 /*
  * Seals a record on credit that the caller holds: DESK_RECORD_BYTES of the caller's credit are spent whatever the

@@ -75,13 +75,18 @@ void desk_free(struct desk *desk)
  * lies between consumed and published, it is shorter than one record, and it is made only while there was none: so
  * used + promised + gap stays within cap, and the next record has contiguous room in front of `consumed`.
  */
-bool desk_credit_take(struct desk *desk, size_t bytes)
+size_t desk_room(const struct desk *desk, size_t *out_cap)
 {
-    if (desk_gate_closed(desk))
-        return false;
     size_t used = (size_t)(desk->ticket - ring_consumed(desk->ring));
     size_t taken = used + desk->promised + DESK_RECORD_BYTES;
-    if (taken > desk->cap || bytes > desk->cap - taken)
+    *out_cap = desk->cap;
+    return taken < desk->cap ? desk->cap - taken : 0;
+}
+
+bool desk_credit_take(struct desk *desk, size_t bytes)
+{
+    size_t cap;
+    if (desk_gate_closed(desk) || bytes > desk_room(desk, &cap))
         return false;
     desk->promised += bytes;
     return true;

@@ -150,7 +150,9 @@ struct tunnel {
     uint16_t status; /* HTTP status that the client was given, 0: none */
     uint16_t tls_version;
     uint32_t drained_bytes;
-    uint16_t tenant_credit;   /* bytes of credit counted against it */
+    struct tenant *credit_of; /* against whom the credit of its attempt counts, NULL: it has none */
+    uint64_t credit_max;      /* most that one may hold */
+    uint16_t tenant_credit;   /* bytes of it */
     struct tenant *memory_of; /* against whom its memory counts, for its life */
     uint64_t memory;          /* bytes of it, and of these the ones that its lanes hold */
     uint64_t memory_lanes, memory_max;
@@ -308,6 +310,11 @@ bool tunnel_take_rate(struct tunnel *t);
 /* A place among the open tunnels of environment and session; false takes none. */
 bool tunnel_take_place(struct tunnel *t);
 void tunnel_give_place(struct tunnel *t);
+/* Counts the credit of its attempt against a tenant, and no more against the one before. False: its share is full. */
+bool tunnel_count_credit(struct tunnel *t, struct tenant *tenant, uint64_t max);
+void tunnel_uncount_credit(struct tunnel *t);
+/* Gives back the room for the records of an attempt that there will not be. */
+void tunnel_drop_credit(struct tunnel *t);
 /* Counts one of the tunnel's sockets against a tenant, and no more against the one before. False: its share is full. */
 bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenant *tenant, const struct limits *limits);
 /* A tenant's share of something of the process. */

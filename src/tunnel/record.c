@@ -59,10 +59,9 @@ void record_attempt(struct tunnel *t, const struct decision *decision)
     t->ticket = desk_seal_flow(home->o.desk, &record, RECORD_URGENT);
     t->holds_credit = false;
     COUNT(home, attempts, 1);
-    if (t->tenant_credit > 0) {
-        budget_give(&t->who.tenant->credit, DESK_RECORD_BYTES);
-        t->tenant_credit = DESK_RECORD_BYTES;
-    }
+    ASSERT(t->credit_of != NULL && t->tenant_credit == DESK_PAIR_BYTES);
+    budget_give(&t->credit_of->credit, DESK_RECORD_BYTES);
+    t->tenant_credit = DESK_RECORD_BYTES;
     if (decision->verdict == VERDICT_ALLOW) {
         COUNT(home, allowed, 1);
         t->holds_outcome_credit = true;
@@ -70,6 +69,7 @@ void record_attempt(struct tunnel *t, const struct decision *decision)
         return;
     }
     desk_credit_give(home->o.desk, DESK_RECORD_BYTES);
+    tunnel_uncount_credit(t);
     t->recorded = RECORDED_ALL;
 }
 

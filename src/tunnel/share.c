@@ -63,6 +63,36 @@ bool tunnel_count_socket(struct tunnel *t, struct tenant **against, struct tenan
     return true;
 }
 
+bool tunnel_count_credit(struct tunnel *t, struct tenant *tenant, uint64_t max)
+{
+    if (t->credit_of == tenant)
+        return true;
+    if (!budget_take(&tenant->credit, DESK_PAIR_BYTES, max)) {
+        LIMIT_HIT(t->home, LIMIT_share);
+        return false;
+    }
+    tunnel_uncount_credit(t);
+    t->credit_of = tenant;
+    t->tenant_credit = DESK_PAIR_BYTES;
+    return true;
+}
+
+void tunnel_uncount_credit(struct tunnel *t)
+{
+    if (t->credit_of != NULL)
+        budget_give(&t->credit_of->credit, t->tenant_credit);
+    t->credit_of = NULL;
+    t->tenant_credit = 0;
+}
+
+void tunnel_drop_credit(struct tunnel *t)
+{
+    if (t->holds_credit)
+        desk_credit_give(t->home->o.desk, DESK_PAIR_BYTES);
+    t->holds_credit = false;
+    tunnel_uncount_credit(t);
+}
+
 void tunnel_uncount_socket(struct tenant **against)
 {
     if (*against != NULL)
@@ -88,12 +118,9 @@ void tunnel_came_to_nothing(struct tunnel *t)
 void tunnel_give_back(struct tunnel *t)
 {
     struct tunnels *home = t->home;
-    if (t->holds_credit)
-        desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
+    tunnel_drop_credit(t);
     if (t->holds_outcome_credit)
         desk_credit_give(home->o.desk, DESK_RECORD_BYTES);
-    if (t->tenant_credit > 0)
-        budget_give(&t->who.tenant->credit, t->tenant_credit);
     tunnel_uncount_upstream(t);
     budget_give(&home->o.process->descriptors, 1);
     memory_give(t, t->memory);

@@ -19,17 +19,34 @@ static void flow_id(struct tunnels *home, uint8_t out[static FLOW_ID_BYTES])
     memcpy(out, home->entropy + home->entropy_left, FLOW_ID_BYTES);
 }
 
+/* A head may take its time, and its credit counts from here on against the environment that its client came from: no
+ * environment may hold more than its share of all there is nor, once three quarters of this worker's are promised, more
+ * than what is left. */
+static bool count_credit(struct tunnel *t)
+{
+    struct tunnels *home = t->home;
+    size_t cap, left = desk_room(home->o.desk, &cap);
+    bool short_of = left < cap / 4 && atomic_load_explicit(&home->o.process->share_percent, memory_order_relaxed) < 100;
+    if (!short_of || budget_used(&t->memory_of->credit) <= left)
+        return tunnel_count_credit(t, t->memory_of, t->credit_max);
+    LIMIT_HIT(home, LIMIT_share);
+    return false;
+}
+
 /* Promises room for both records of an attempt; waits a second for it at most. */
 static enum go take_credit(struct tunnel *t)
 {
     struct desk *desk = t->home->o.desk;
     if (desk_gate_closed(desk))
         return tunnel_turn_away(t, REASON_AUDIT);
+    if (!count_credit(t))
+        return tunnel_turn_away(t, REASON_LIMIT);
     if (desk_credit_take(desk, DESK_PAIR_BYTES)) {
         tunnel_wait_done(t);
         t->holds_credit = true;
         return GO_ON;
     }
+    tunnel_uncount_credit(t);
     if (t->waiting_for == WAITING_CREDIT)
         return t->timed_out ? tunnel_turn_away(t, REASON_AUDIT) : GO_WAIT;
     tunnel_wait_for(t, WAITING_CREDIT);
@@ -86,8 +103,7 @@ enum go step_wait(struct tunnel *t)
         return begin_attempt(t);
     case PORT_AGAIN:
         /* Nothing came yet: a silent connection holds no credit and no memory beyond its own record. */
-        desk_credit_give(t->home->o.desk, DESK_PAIR_BYTES);
-        t->holds_credit = false;
+        tunnel_drop_credit(t);
         tunnel_setup_drop(t);
         return GO_WAIT;
     case PORT_EOF:
@@ -172,8 +188,7 @@ static enum go answer_page(struct tunnel *t, const struct request *request)
     t->out_len = (uint16_t)out.len;
     COUNT(t->home, pages, 1);
     tunnel_came_to_nothing(t);
-    desk_credit_give(t->home->o.desk, DESK_PAIR_BYTES);
-    t->holds_credit = false;
+    tunnel_drop_credit(t);
     return tunnel_step(t, STEP_ANSWER);
 }
 
@@ -305,8 +320,7 @@ enum go tunnel_over_rate(struct tunnel *t)
     tunnel_came_to_nothing(t);
     if (tenant_excess_add(t->who.tenant, clock_wall_ns() / 1000000))
         excess_begin(home, t);
-    desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
-    t->holds_credit = false;
+    tunnel_drop_credit(t);
     if (!budget_take(&t->who.tenant->held, 1, HELD_MAX))
         return tunnel_turn_away(t, REASON_RATE);
     t->holds_held = true;
@@ -332,11 +346,8 @@ enum go step_limit(struct tunnel *t)
     /* Where a reload has given the client to another environment since it was accepted. */
     if (!tunnel_count_socket(t, &t->client_tenant, tenant, limits))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
-    if (!budget_take(&tenant->credit, DESK_PAIR_BYTES, tunnel_share(t, limits, t->home->o.process->credit_max))) {
-        LIMIT_HIT(t->home, LIMIT_share);
+    if (!tunnel_count_credit(t, tenant, tunnel_share(t, limits, t->home->o.process->credit_max)))
         return tunnel_refuse(t, REASON_LIMIT, STAGE_LIMITS);
-    }
-    t->tenant_credit = DESK_PAIR_BYTES;
     return tunnel_step(t, STEP_ASK);
 }
 

@@ -147,9 +147,7 @@ enum go tunnel_turn_away(struct tunnel *t, enum reason reason)
     if (reason != REASON_RATE)
         COUNT(home, turned_away, 1);
     tunnel_came_to_nothing(t);
-    if (t->holds_credit)
-        desk_credit_give(home->o.desk, DESK_PAIR_BYTES);
-    t->holds_credit = false;
+    tunnel_drop_credit(t);
     tunnel_wait_done(t);
     tunnel_setup_drop(t);
     t->out_bytes = home->turned_away[which]->data;

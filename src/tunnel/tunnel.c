@@ -309,11 +309,10 @@ void tunnel_seal_outcome(struct tunnel *t, enum reason reason, enum flow_end end
 void tunnel_renew(struct tunnel *t)
 {
     ASSERT(t->recorded == RECORDED_ALL && !t->holds_credit && t->who.tenant != NULL);
-    budget_give(&t->who.tenant->credit, t->tenant_credit);
+    tunnel_uncount_credit(t);
     tunnel_give_place(t);
     if (t->upstream == NULL)
         tunnel_uncount_upstream(t);
-    t->tenant_credit = 0;
     policy_unref(t->policy);
     narrowing_unref(t->narrowing);
     t->policy = NULL;

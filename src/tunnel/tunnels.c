@@ -241,6 +241,7 @@ static enum room room_of_client(struct tunnel *t, uint32_t *out_rest_ms)
         reason == REASON_NONE ? policy_limits(who.policy) : hooks->limits(hooks->ctx, home->book, t->listener);
     t->came_by = who.use != NULL ? &who.use->meter : &who.tenant->meter;
     t->pace = meter_pace(who.limits != NULL ? who.limits : limits);
+    t->credit_max = tunnel_share(t, limits, home->o.process->credit_max);
     *out_rest_ms = meter_rest_ms(t->came_by, t->pace, tunnel_now(t));
     if (*out_rest_ms > 0) {
         LIMIT_HIT(home, LIMIT_unfinished_per_second);

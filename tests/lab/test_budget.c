@@ -190,6 +190,50 @@ static void test_the_largest_is_refused_first(void **state)
     lab_free(lab);
 }
 
+/* Half-read heads hold room for their records. Those of one environment leave some for the others. */
+static void test_room_for_records_that_slow_heads_hold(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("head_timeout: 10m"));
+    struct tenant *own = lab->tenant, *other;
+    struct lab_port *a[32], *b[32];
+    size_t cap, kept = 0;
+    assert_int_equal(tenant_new(span_text("b"), &other), ERR_NONE);
+    atomic_store(&lab->process.share_percent, 50);
+    while (desk_room(lab->desk, &cap) >= 31 * DESK_PAIR_BYTES && desk_credit_take(lab->desk, DESK_PAIR_BYTES))
+        kept += DESK_PAIR_BYTES;
+    assert_in_range(desk_room(lab->desk, &cap) / DESK_PAIR_BYTES, 30, 30);
+    unsigned as = fill(lab, own, a), bs = fill(lab, other, b);
+    assert_int_equal(as, 16); /* the next one would hold more than what is left */
+    assert_int_equal(bs, 8);
+    assert_int_equal(budget_used(&own->credit), as * DESK_PAIR_BYTES);
+    assert_true(desk_room(lab->desk, &cap) >= 6 * DESK_PAIR_BYTES);
+    assert_int_equal(reached(lab, LIMIT_share), 2);
+    for (unsigned i = 0; i < bs; i++)
+        leave(lab, b[i]);
+    assert_int_equal(budget_used(&other->credit), 0);
+    tenant_free(other);
+    lab->tenant = own;
+    desk_credit_give(lab->desk, kept);
+    lab_free(lab);
+}
+
+/* The share of a whole environment counts from the first byte of a head. */
+static void test_the_share_of_room_counts_heads(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("head_timeout: 10m"));
+    struct lab_port *held[32];
+    lab->process.credit_max = 10 * DESK_PAIR_BYTES;
+    atomic_store(&lab->process.share_percent, 50);
+    assert_int_equal(fill(lab, lab->tenant, held), 5);
+    lab_send_text(held[0], "wed.test:443\r\n\r\n"); /* the rest of its head */
+    lab_commit(lab);
+    assert_int_equal(lab->queries, 0); /* there is room for its outcome, and none for its questions */
+    assert_true(says(held[0], "limit_reached"));
+    lab_free(lab);
+}
+
 /* ---- connections that come to nothing ---- */
 
 static void come_to_nothing(struct lab *lab, unsigned count, uint32_t expected_rest_ms)
@@ -319,6 +363,8 @@ int main(void)
         cmocka_unit_test(test_a_head_that_grows),
         cmocka_unit_test(test_what_a_slow_receiver_leaves),
         cmocka_unit_test(test_the_largest_is_refused_first),
+        cmocka_unit_test(test_room_for_records_that_slow_heads_hold),
+        cmocka_unit_test(test_the_share_of_room_counts_heads),
         cmocka_unit_test(test_too_many_come_to_nothing),
         cmocka_unit_test(test_pages_come_to_nothing),
         cmocka_unit_test(test_nobody_has_a_rate),

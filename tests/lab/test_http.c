@@ -157,8 +157,7 @@ static void a_bad_head_after_a_good_one_has_no_target(void **state)
     (void)state;
     static const char *const heads[] = {
         "GET http://other.test/ HTTP/1.1\r\nHost: other.test\r\nBad Field: 1\r\n\r\n",
-        "CONNECT other.test HTTP/1.1\r\n\r\n",
-        "GET http://oth", /* and nothing more */
+        "CONNECT other.test HTTP/1.1\r\n\r\n", "GET http://oth", /* and nothing more */
     };
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
         struct lab *lab = lab_new(limited);

@@ -21,6 +21,7 @@ MUST_CHECK enum err evidence_open(const char *dir, const char *vkey, struct evid
                                   size_t message_cap);
 void evidence_close(struct evidence *e); /* NULL is allowed */
 
+/* The signed head that all of it is held against, its text, and whose it is; borrowed until it is closed. */
 struct tree_head evidence_head(const struct evidence *e);
 struct span evidence_checkpoint(const struct evidence *e); /* its text, with the signature */
 const char *evidence_origin(const struct evidence *e);

@@ -83,6 +83,7 @@ MUST_CHECK enum err audit_log_start(struct audit_log *log);
  * ERR_IO: something could not be made durable. */
 MUST_CHECK enum err audit_log_stop(struct audit_log *log);
 
+/* Both live as long as the log. The key is for a start alone: a hand-over, on the writer's thread, writes it anew. */
 const char *audit_log_origin(const struct audit_log *log);
 const char *audit_log_vkey(const struct audit_log *log); /* the verifier key line */
 

@@ -62,6 +62,7 @@ MUST_CHECK enum err signer_late(struct signer *signer, struct tree_head *out_hea
 int signer_fd(const struct signer *signer);
 bool signer_ended(const struct signer *signer);
 
+/* The key that it signs with now. */
 void signer_public(const struct signer *signer, uint8_t out_public[static ED25519_KEY_BYTES]);
 
 /* What can be said of the process; `own_uid`: it is not that of the caller. */

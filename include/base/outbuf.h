@@ -15,6 +15,7 @@ struct outbuf {
     bool overflow;
 };
 
+/* Nothing written yet, in `cap` bytes of the caller's, which outlive it. */
 static inline struct outbuf outbuf_make(void *data, size_t cap)
 {
     return (struct outbuf){.data = data, .cap = cap, .len = 0, .overflow = false};
@@ -34,6 +35,7 @@ static inline uint8_t *outbuf_room(struct outbuf *o, size_t len)
     return at;
 }
 
+/* All of it, or nothing and an overflow; so do the others. */
 static inline void outbuf_bytes(struct outbuf *o, const void *data, size_t len)
 {
     uint8_t *at = outbuf_room(o, len);

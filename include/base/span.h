@@ -16,6 +16,7 @@ struct span {
     size_t len;
 };
 
+/* Borrows `len` bytes; `data` may be NULL when there are none. */
 static inline struct span span_make(const void *data, size_t len)
 {
     return (struct span){.data = data, .len = len};

@@ -19,6 +19,7 @@ MUST_CHECK enum err text_duration_ms(struct span s, uint64_t *out_ms);
 /* A size with its unit, "512B", "64KiB", "16MiB", "2GiB", in bytes; zero is ERR_INVALID, above 2^60 ERR_TOO_BIG. */
 MUST_CHECK enum err text_size_bytes(struct span s, uint64_t *out_bytes);
 
+/* ASCII alone: every other byte stays as it is. */
 static inline uint8_t text_lower(uint8_t c)
 {
     return (c >= 'A' && c <= 'Z') ? (uint8_t)(c + ('a' - 'A')) : c;

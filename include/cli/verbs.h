@@ -10,6 +10,7 @@
 #define EXIT_USAGE  64
 #define EXIT_CONFIG 78
 
+/* Main thread, once a process. */
 int verb_audit(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_env(int argc, char **argv);

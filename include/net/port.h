@@ -49,6 +49,7 @@ struct port {
     bool gone; /* the connection is reset, known without reading: whoever has read its end already is told by this */
 };
 
+/* What the operations of this port say: at most `len` bytes, and how many of them in *out_n with PORT_OK alone. */
 static inline enum port_io port_recv(struct port *p, void *buf, size_t len, size_t *out_n)
 {
     return p->ops->recv(p, buf, len, out_n);
@@ -57,6 +58,7 @@ static inline enum port_io port_send(struct port *p, const void *buf, size_t len
 {
     return p->ops->send(p, buf, len, out_n);
 }
+/* Ends this direction; what was sent still arrives. Once. */
 static inline void port_shutdown_write(struct port *p)
 {
     p->ops->shutdown_write(p);

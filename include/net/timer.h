@@ -24,6 +24,7 @@ struct wheel;
 struct wheel *wheel_new(uint64_t now_ms); /* NULL: no memory */
 void wheel_free(struct wheel *wheel);     /* NULL is allowed; no timer may be set */
 
+/* Not set. Before anything else is done with it. */
 void timer_init(struct timer *timer, timer_fn *fn);
 /* Sets or moves it. A deadline that has passed fires at the next advance. */
 void timer_set(struct wheel *wheel, struct timer *timer, uint64_t deadline_ms);

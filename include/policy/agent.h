@@ -30,6 +30,7 @@ MUST_CHECK enum err agent_load(const char *path, bool strict, const struct polic
 void agent_free(struct agent *agent); /* NULL is allowed */
 
 struct span agent_name(const struct agent *agent); /* `name:` of the first file, or empty */
+/* What was read, the definition first and then its roster. */
 const struct agent_file *agent_files(const struct agent *agent, size_t *out_count);
 /* Hosts and ports, none twice. */
 const struct target *agent_endpoints(const struct agent *agent, size_t *out_count);

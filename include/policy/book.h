@@ -20,6 +20,7 @@ void book_unref(struct book *book);       /* NULL is allowed */
 void book_attach(struct book *book, void *object, void (*free_object)(void *object));
 void *book_attached(const struct book *book); /* NULL if there is nothing */
 
+/* Policies in the order in which they were given; each reload has a greater generation. */
 uint64_t book_generation(const struct book *book);
 size_t book_count(const struct book *book);
 struct policy *book_at(const struct book *book, size_t index);                    /* borrowed */

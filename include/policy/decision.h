@@ -33,6 +33,7 @@ enum stage {
 #undef X
 };
 
+/* As records and `explain` say it. */
 const char *stage_text(enum stage stage);
 
 /* What kind of line decided. The id that a record carries is made by policy_rule(). */
@@ -67,6 +68,7 @@ enum rule_kind {
 #undef X
 };
 
+/* As records and `explain` say it. */
 const char *rule_kind_text(enum rule_kind kind);
 
 struct rule_ref {

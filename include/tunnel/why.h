@@ -20,6 +20,7 @@ struct why {
     unsigned count, next;
 };
 
+/* Empty, without memory of its own yet. */
 void why_init(struct why *why);
 /* Frees what was kept; nobody else uses it any more. */
 void why_clear(struct why *why);

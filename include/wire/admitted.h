@@ -15,6 +15,7 @@ struct admitted {
     _Alignas(8) unsigned char opaque[8 + ADMITTED_MAX * sizeof(struct ipaddr)];
 };
 
+/* What was admitted, in the order of the answer; 0 and nothing in an empty one. */
 size_t admitted_count(const struct admitted *a);
 uint16_t admitted_port(const struct admitted *a);
 const struct ipaddr *admitted_at(const struct admitted *a, size_t index); /* index below the count */

@@ -4,6 +4,9 @@
 #include "base/assert.h"
 #include "relay_pool.h"
 
+/* So many small pieces in a row end the splicing. */
+#define SMALL_MAX 8
+
 void lane_open(struct lane *lane, struct port *from, struct port *to, uint64_t ceiling)
 {
     *lane = (struct lane){.from = from, .to = to, .ceiling = ceiling};
@@ -140,6 +143,7 @@ static enum reading read_by_copy(struct lane *lane, struct relay_pool *pool)
     }
     lane->bytes_in += n;
     lane->bulk = n == len;
+    lane->small = 0;
     io = send_bytes(lane, buffer, n, &sent);
     if (sent < n) {
         lane->chunk = relay_pool_hold(pool, buffer + sent, n - sent);
@@ -165,8 +169,9 @@ static enum reading read_by_splice(struct lane *lane, struct relay_pool *pool)
         return reading_of(lane, io);
     }
     lane->bytes_in += n;
-    /* Small pieces are cheaper to copy. */
-    lane->bulk = n >= buffer_len / 4;
+    /* Small pieces are cheaper to copy; but a reader that keeps up with a fast sender meets a small one now and then. */
+    lane->small = n >= buffer_len / 4 ? 0 : lane->small + 1;
+    lane->bulk = lane->small < SMALL_MAX;
     return flush_pipe(lane, pool) == PORT_RESET ? READ_TO_RESET : READ_BYTES;
 }
 

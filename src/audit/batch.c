@@ -80,7 +80,7 @@ void batch_add(struct audit_log *log, const struct sealed *sealed)
         note_flow(log, &sealed->flow, place.index);
     b->len += 2 + len;
     b->count++;
-    b->urgent |= sealed->urgency == RECORD_URGENT;
+    b->urgent += sealed->urgency == RECORD_URGENT;
     tree_leaf_hash(log->digest, span_make(at + 2, len), hash);
     tree_append(&log->tree, hash, hashes_emit, log->hashes);
 }
@@ -158,7 +158,7 @@ static void forget(struct batch_out *b)
     b->len = 0;
     b->count = 0;
     b->step_count = 0;
-    b->urgent = false;
+    b->urgent = 0;
 }
 
 static void release(struct audit_log *log)
@@ -204,6 +204,10 @@ enum err batch_commit(struct audit_log *log, char *why, size_t cap)
         log->stall_ns = ended - begun;
     log->last_commit_ns = begun;
     log->last_commit_count = b->count;
+    if (b->urgent > log->window_urgent)
+        log->window_urgent = b->urgent;
+    if (b->urgent > log->most_urgent)
+        log->most_urgent = b->urgent;
     if (err == ERR_NONE) {
         log->segment.bytes += b->len;
         log->window_count += b->count;

@@ -69,7 +69,7 @@ struct batch_out {
     uint8_t *bytes;
     size_t len;
     uint32_t count;
-    bool urgent;
+    uint32_t urgent; /* of them: that somebody waits for */
     uint64_t oldest_ns;
     struct tree before; /* the tree without it */
     struct flow_step *steps;
@@ -157,6 +157,7 @@ struct audit_log {
     uint64_t room_checked_ns, marked_ns, manifest_ns, manifest_every_ns;
     uint64_t last_commit_ns, window_ns, window_count, rate;
     uint32_t last_commit_count;
+    uint32_t window_urgent, most_urgent; /* the most in one commit: of this window, of the last and this one */
     uint64_t last_checkpoint_ns, unsigned_since_ns, last_heartbeat_ns;
     int64_t wall_minus_mono_ns;
 

@@ -50,13 +50,19 @@ static void measure_rate(struct audit_log *log, uint64_t now)
     log->rate = log->window_count * NS_PER_S / elapsed;
     log->window_count = 0;
     log->window_ns = now;
+    log->most_urgent = log->window_urgent;
+    log->window_urgent = 0;
 }
 
-/* Least time between two commits: 1 ms below 10,000 records a second, sliding to 2 ms above 20,000. None where few
- * records come and the last commit shared little: clients that come one after the other would wait for nobody. */
-static uint64_t pace(uint64_t rate, uint32_t shared)
+/* Least time between two commits: 1 ms below 10,000 records a second, sliding to 2 ms above 20,000. None where few records
+ * come and the last commit shared little, nor where no commit had two that are waited for: clients that come one after the
+ * other would wait for nobody. */
+static uint64_t pace(const struct audit_log *log)
 {
-    if (rate <= RATE_FEW && shared <= SHARED_FEW)
+    uint64_t rate = log->rate;
+    bool few = rate <= RATE_FEW && log->last_commit_count <= SHARED_FEW;
+    bool alone = rate <= RATE_LOW && log->most_urgent <= 1;
+    if (few || alone)
         return 0;
     if (rate <= RATE_LOW)
         return PACE_LOW_NS;
@@ -77,7 +83,7 @@ static bool is_due(const struct audit_log *log, uint64_t now)
     const struct batch_out *b = &log->batch;
     if (b->count == 0)
         return false;
-    return b->urgent || !batch_has_room(log) || atomic_load(&log->stop) || now >= b->oldest_ns + LAZY_NS;
+    return b->urgent > 0 || !batch_has_room(log) || atomic_load(&log->stop) || now >= b->oldest_ns + LAZY_NS;
 }
 
 static void commit(struct audit_log *log)
@@ -85,7 +91,7 @@ static void commit(struct audit_log *log)
     char why[160];
     uint64_t now = clock_mono_ns();
     measure_rate(log, now);
-    uint64_t earliest = log->last_commit_ns + pace(log->rate, log->last_commit_count);
+    uint64_t earliest = log->last_commit_ns + pace(log);
     if (now < earliest && batch_has_room(log) && !atomic_load(&log->stop)) {
         sleep_until(earliest);
         fill(log);

@@ -47,16 +47,18 @@ void signer_last(const struct signer *signer, struct tree_head *out);
  * `proof` is `proof_count` hashes of DIGEST_BYTES in a row.
  *
  * Has `note_body` (the checkpoint text of `head`) signed after the RFC 6962 consistency proof from the last head was
- * checked, and the new one remembered durably first. ERR_CORRUPT: the proof does not hold; nothing was signed.
- * ERR_DENIED: the memory is missing and not adopted. ERR_AGAIN: no answer yet, signer_late() will have it. ERR_CLOSED:
- * the process has ended.
+ * checked, and the new one remembered durably first; waits at most `wait_ms`. ERR_CORRUPT: the proof does not hold; nothing was
+ * signed. ERR_DENIED: the memory is missing and not adopted. ERR_AGAIN: no answer yet, signer_late() will have it, or
+ * one was owed before. ERR_CLOSED: the process has ended.
  */
 MUST_CHECK enum err signer_sign(struct signer *signer, const struct tree_head *head, const uint8_t *proof,
-                                size_t proof_count, struct span note_body,
+                                size_t proof_count, struct span note_body, unsigned wait_ms,
                                 uint8_t out_signature[static ED25519_SIGNATURE_BYTES]);
 /* The answer to a request that came too late for signer_sign(). ERR_NOT_FOUND: none is owed; ERR_AGAIN: not yet. */
-MUST_CHECK enum err signer_late(struct signer *signer, struct tree_head *out_head,
+MUST_CHECK enum err signer_late(struct signer *signer, unsigned wait_ms, struct tree_head *out_head,
                                 uint8_t out_signature[static ED25519_SIGNATURE_BYTES]);
+/* An answer has not come yet: signer_fd() becomes readable with it. */
+bool signer_owes(const struct signer *signer);
 
 /* Readable or hung up when the process has something to say or has ended; -1 once it is known to have ended. */
 int signer_fd(const struct signer *signer);

@@ -47,7 +47,7 @@ struct lane {
     struct lane_chunk *chunk;
     struct lane_pipe *pipe;
     const struct lane *opposite; /* see lane_pair(); else NULL */
-    uint8_t small; /* pieces in a row that were hardly worth a splice */
+    uint8_t small;               /* pieces in a row that were hardly worth a splice */
     bool eof, done, bulk;
 };
 

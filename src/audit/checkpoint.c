@@ -59,7 +59,7 @@ static enum err prove(struct audit_log *log, const struct tree_head *head, uint8
 }
 
 /* Asks for a signature of the whole tree. */
-static enum err sign_tree(struct audit_log *log, struct tree_head *out_head, uint8_t *out_signature)
+static enum err sign_tree(struct audit_log *log, unsigned wait_ms, struct tree_head *out_head, uint8_t *out_signature)
 {
     struct tree_head head = {.size = log->tree.size};
     uint8_t proof[TREE_PROOF_MAX][DIGEST_BYTES];
@@ -71,7 +71,7 @@ static enum err sign_tree(struct audit_log *log, struct tree_head *out_head, uin
         return err;
     struct outbuf o = outbuf_make(text, sizeof text);
     note_body(log->origin, &head, &o);
-    err = signer_sign(log->signer, &head, proof[0], count, outbuf_written(&o), out_signature);
+    err = signer_sign(log->signer, &head, proof[0], count, outbuf_written(&o), wait_ms, out_signature);
     if (err == ERR_NONE)
         *out_head = head;
     return err;
@@ -79,17 +79,17 @@ static enum err sign_tree(struct audit_log *log, struct tree_head *out_head, uin
 
 /* Only what is durable is ever signed: the caller has no batch in hand. A signature that came late is published before
  * the next one is asked for. */
-enum err checkpoint_write(struct audit_log *log)
+enum err checkpoint_write(struct audit_log *log, unsigned wait_ms)
 {
     struct tree_head head;
     uint8_t signature[ED25519_SIGNATURE_BYTES], second[ED25519_SIGNATURE_BYTES];
     char text[NOTE_TEXT_MAX];
-    enum err err = signer_late(log->signer, &head, signature);
+    enum err err = signer_late(log->signer, wait_ms, &head, signature);
     bool late = err != ERR_NOT_FOUND;
     if (!late)
         err = rotate_prepare_sign(log);
     if (!late && err == ERR_NONE)
-        err = sign_tree(log, &head, signature);
+        err = sign_tree(log, wait_ms, &head, signature);
     if (err != ERR_NONE)
         return err;
     struct outbuf o = outbuf_make(text, sizeof text);
@@ -117,4 +117,12 @@ enum err checkpoint_write(struct audit_log *log)
     log->last_checkpoint_ns = clock_mono_ns();
     atomic_store_explicit(&log->signed_size, head.size, memory_order_release);
     return both && log->rotating && head.size > log->rotation_index ? rotate_finish(log) : ERR_NONE;
+}
+
+enum err checkpoint_whole(struct audit_log *log)
+{
+    enum err err = checkpoint_write(log, CHECKPOINT_WAIT_MS);
+    if (err == ERR_NONE && log->signed_head.size < log->tree.size)
+        err = checkpoint_write(log, CHECKPOINT_WAIT_MS);
+    return err;
 }

@@ -111,7 +111,7 @@ static enum err mend(struct audit_log *log)
     case TROUBLE_REMOTE:
         return remote_is_near(log) ? ERR_NONE : ERR_AGAIN;
     case TROUBLE_SIGNER:
-        return checkpoint_write(log);
+        return checkpoint_write(log, CHECKPOINT_WAIT_MS);
     case TROUBLE_REPLACED:
         return segment_file_restore(log);
     case TROUBLE_SPACE:

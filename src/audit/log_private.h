@@ -21,19 +21,20 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-#define DESKS_MAX       256
-#define BATCH_BYTES     (1u << 20)
-#define BATCH_STEPS     (BATCH_BYTES / 256u) /* a record of a flow is longer */
-#define NS_PER_MS       1000000u
-#define NS_PER_S        1000000000u
-#define LAZY_NS         (50u * NS_PER_MS)
-#define STALL_NS        (2u * NS_PER_S)
-#define CHECKPOINT_NS   NS_PER_S
-#define IDLE_NS         (60ull * NS_PER_S) /* heartbeat, and a checkpoint without anything new */
-#define UNSIGNED_MAX_NS (10ull * NS_PER_S) /* unless the options say otherwise */
-#define LAST_SIGN_NS    (3ull * NS_PER_S)  /* how long the end waits for the last signature */
-#define RETRY_NS        NS_PER_S
-#define SEGMENT_AGE_NS  (3600ull * NS_PER_S)
+#define DESKS_MAX          256
+#define BATCH_BYTES        (1u << 20)
+#define BATCH_STEPS        (BATCH_BYTES / 256u) /* a record of a flow is longer */
+#define NS_PER_MS          1000000u
+#define NS_PER_S           1000000000u
+#define LAZY_NS            (50u * NS_PER_MS)
+#define STALL_NS           (2u * NS_PER_S)
+#define CHECKPOINT_NS      NS_PER_S
+#define CHECKPOINT_WAIT_MS 250u               /* for the signer, where nothing else is to be done */
+#define IDLE_NS            (60ull * NS_PER_S) /* heartbeat, and a checkpoint without anything new */
+#define UNSIGNED_MAX_NS    (10ull * NS_PER_S) /* unless the options say otherwise */
+#define LAST_SIGN_NS       (3ull * NS_PER_S)  /* how long the end waits for the last signature */
+#define RETRY_NS           NS_PER_S
+#define SEGMENT_AGE_NS     (3600ull * NS_PER_S)
 
 /* Why the gate is closed; the first that is not over keeps it closed. */
 enum trouble {
@@ -199,7 +200,10 @@ MUST_CHECK enum err batch_commit(struct audit_log *log, char *why, size_t cap);
 enum trouble batch_trouble(const struct audit_log *log);
 
 /* checkpoint.c */
-MUST_CHECK enum err checkpoint_write(struct audit_log *log);
+/* Waits at most so long for the signer; ERR_AGAIN: it is asked, and the next call publishes what it has signed. */
+MUST_CHECK enum err checkpoint_write(struct audit_log *log, unsigned wait_ms);
+/* Of the whole tree, whatever was asked for before; waits. */
+MUST_CHECK enum err checkpoint_whole(struct audit_log *log);
 /* The two halves of giving a head out: it is in checkpoints.log, then it is `checkpoint`. */
 MUST_CHECK enum err checkpoint_append(struct audit_log *log, const struct tree_head *head, struct span note);
 MUST_CHECK enum err checkpoint_show(struct audit_log *log, struct span note);

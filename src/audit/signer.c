@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define LOAD_MS  10000 /* a first start makes a key and syncs it */
-#define SIGN_MS  250   /* whoever waits for durability waits behind this, once */
+#define ORDER_MS 250   /* whoever waits for durability waits behind this, once in a change of keys */
 #define CLOSE_MS 2000
 #define NS_MS    1000000u
 
@@ -185,14 +185,14 @@ const char *signer_origin(const struct signer *signer)
     return signer->origin;
 }
 
-enum err signer_late(struct signer *signer, struct tree_head *out_head,
+enum err signer_late(struct signer *signer, unsigned wait_ms, struct tree_head *out_head,
                      uint8_t out_signature[static ED25519_SIGNATURE_BYTES])
 {
     if (signer->ended)
         return ERR_CLOSED;
     if (!signer->owed)
         return ERR_NOT_FOUND;
-    enum err err = take(signer, 0);
+    enum err err = take(signer, wait_ms);
     if (err == ERR_NONE && signer->request.ask != SIGNER_SIGN)
         return ERR_NOT_FOUND;
     if (err == ERR_NONE)
@@ -205,7 +205,7 @@ enum err signer_late(struct signer *signer, struct tree_head *out_head,
 }
 
 enum err signer_sign(struct signer *signer, const struct tree_head *head, const uint8_t *proof, size_t proof_count,
-                     struct span note_body, uint8_t out_signature[static ED25519_SIGNATURE_BYTES])
+                     struct span note_body, unsigned wait_ms, uint8_t out_signature[static ED25519_SIGNATURE_BYTES])
 {
     struct signer_request *r = &signer->request;
     if (signer->ended)
@@ -222,7 +222,7 @@ enum err signer_sign(struct signer *signer, const struct tree_head *head, const 
     memcpy(r->body, note_body.data, note_body.len);
     enum err err = ask(signer, SIGNER_SIGN);
     if (err == ERR_NONE)
-        err = take(signer, SIGN_MS);
+        err = take(signer, wait_ms);
     if (err == ERR_NONE)
         err = said(signer);
     if (err == ERR_NONE)
@@ -238,7 +238,7 @@ static enum err order(struct signer *signer, enum signer_ask what)
         return ERR_AGAIN;
     enum err err = ask(signer, what);
     if (err == ERR_NONE)
-        err = take(signer, SIGN_MS);
+        err = take(signer, ORDER_MS);
     return err == ERR_NONE ? said(signer) : err;
 }
 
@@ -272,6 +272,11 @@ bool signer_overlap(const struct signer *signer, uint8_t out_signature[static ED
 int signer_fd(const struct signer *signer)
 {
     return signer->ended ? -1 : signer->fd;
+}
+
+bool signer_owes(const struct signer *signer)
+{
+    return signer->owed && !signer->ended;
 }
 
 bool signer_ended(const struct signer *signer)

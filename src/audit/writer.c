@@ -126,20 +126,23 @@ static void rotate(struct audit_log *log, uint64_t now)
         gate_close(log, TROUBLE_SPACE, errno == ENOSPC ? "the disk is full" : "the next segment cannot be made");
 }
 
+/* The signer is asked, and what it has signed is published when it has: nobody waits for it meanwhile. */
 static void checkpoint(struct audit_log *log, uint64_t now)
 {
     bool news = log->signed_head.size != log->tree.size;
     uint64_t due = log->last_checkpoint_ns + (news ? CHECKPOINT_NS : IDLE_NS);
-    if (log->tree.size == 0 || now < due || log->trouble == TROUBLE_SIGNER)
+    bool waits = now < due && !signer_owes(log->signer);
+    if (log->tree.size == 0 || waits || log->trouble == TROUBLE_SIGNER)
         return;
     errno = 0;
-    enum err err = checkpoint_write(log);
+    enum err err = checkpoint_write(log, 0);
     if (err == ERR_NONE) {
         log->unsigned_since_ns = 0;
         return;
     }
     /* These do not pass by themselves: no need to wait and see. */
-    bool lasting = err == ERR_DENIED || errno == EACCES || errno == EPERM || errno == EROFS || errno == ENOSPC;
+    bool lasting = err != ERR_AGAIN &&
+                   (err == ERR_DENIED || errno == EACCES || errno == EPERM || errno == EROFS || errno == ENOSPC);
     log->last_checkpoint_ns = now; /* try again in a second */
     if (log->unsigned_since_ns == 0)
         log->unsigned_since_ns = now;
@@ -178,11 +181,11 @@ static void housekeeping(struct audit_log *log)
     events_pending(log);
     if (now - log->marked_ns >= NS_PER_S)
         watermark_look(log, now);
-    rotate_begin(log);
     if (log->batch.count == 0 && now - log->manifest_ns >= log->manifest_every_ns && manifest_write(log) != ERR_NONE)
         gate_close(log, batch_trouble(log), "a manifest could not be written");
     if (log->batch.count == 0)
         checkpoint(log, now);
+    rotate_begin(log); /* behind it: the signer does one thing at a time */
     withhold_look(log, now);
     /* A failure has closed the gate. */
     if (snapshot_take(log, log->snapshot_every) != ERR_NONE)
@@ -230,13 +233,13 @@ static void wait_for_bell(struct audit_log *log, uint64_t wait_ns)
 {
     struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
     struct pollfd events[] = {
-        {.fd = log->wake_fd, .events = POLLIN},
-        {.fd = signer_fd(log->signer)                 }, /* only its end is waited for */
+        {.fd = log->wake_fd,           .events = POLLIN                               },
+        {.fd = signer_fd(log->signer), .events = signer_owes(log->signer) ? POLLIN : 0}, /* or its end */
     };
     uint64_t count;
     if (ppoll(events, 2, &timeout, NULL) > 0 && read(log->wake_fd, &count, sizeof count) < 0)
         errno = 0;
-    if (events[1].revents != 0)
+    if ((events[1].revents & ~POLLIN) != 0)
         signer_notice_end(log->signer);
 }
 
@@ -281,7 +284,7 @@ static enum err sign_last(struct audit_log *log)
 {
     uint64_t until = clock_mono_ns() + LAST_SIGN_NS;
     for (;;) {
-        enum err err = checkpoint_write(log);
+        enum err err = checkpoint_write(log, CHECKPOINT_WAIT_MS);
         if (err == ERR_NONE && log->signed_head.size == log->tree.size)
             return ERR_NONE;
         uint64_t now = clock_mono_ns();
@@ -296,7 +299,7 @@ static enum err sign_last(struct audit_log *log)
 static enum err snapshot_last(struct audit_log *log)
 {
     uint64_t least = log->snapshot_every / 8;
-    if (log->tree.size - log->snapshot_looked < least || checkpoint_write(log) != ERR_NONE)
+    if (log->tree.size - log->snapshot_looked < least || checkpoint_whole(log) != ERR_NONE)
         return ERR_NONE;
     return snapshot_take(log, least);
 }

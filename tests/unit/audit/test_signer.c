@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ORIGIN "signer.test/log"
+#define ORIGIN  "signer.test/log"
+#define WAIT_MS 250
 
 static char base[96], dir[128], message[256];
 
@@ -45,7 +46,7 @@ static enum err sign(struct signer *s, const struct tree_head *head, const uint8
     char text[NOTE_TEXT_MAX];
     struct outbuf o = outbuf_make(text, sizeof text);
     note_body(ORIGIN, head, &o);
-    return signer_sign(s, head, proof, count, outbuf_written(&o), out);
+    return signer_sign(s, head, proof, count, outbuf_written(&o), WAIT_MS, out);
 }
 
 /* Trees of one and two leaves; the proof from the first to the second is the second leaf. */
@@ -89,8 +90,9 @@ static void signs_only_what_extends_the_last(void **state)
     fork = two;
     fork.root[3] ^= 1;
     assert_int_equal(sign(s, &fork, proof, 1, signature), ERR_CORRUPT);
-    assert_int_equal(signer_sign(s, &two, proof, 1, outbuf_written(&o), signature), ERR_CORRUPT); /* another text */
-    s = reopen(s); /* what was refused was not remembered; what was signed was */
+    assert_int_equal(signer_sign(s, &two, proof, 1, outbuf_written(&o), WAIT_MS, signature),
+                     ERR_CORRUPT); /* another text */
+    s = reopen(s);                 /* what was refused was not remembered; what was signed was */
     signer_last(s, &last);
     assert_int_equal(last.size, 1);
     assert_memory_equal(last.root, one.root, DIGEST_BYTES);
@@ -139,15 +141,15 @@ static void a_late_answer_is_kept(void **state)
     signer_about(s, &about);
     assert_true(about.sealed);
     assert_false(about.own_uid);
-    assert_int_equal(signer_late(s, &head, late), ERR_NOT_FOUND);
+    assert_int_equal(signer_late(s, 0, &head, late), ERR_NOT_FOUND);
     assert_int_equal(kill(about.pid, SIGSTOP), 0);
     assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_AGAIN);
     assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_AGAIN);
-    assert_int_equal(signer_late(s, &head, late), ERR_AGAIN);
+    assert_int_equal(signer_late(s, 0, &head, late), ERR_AGAIN);
     assert_int_equal(kill(about.pid, SIGCONT), 0);
     struct pollfd ready = {.fd = signer_fd(s), .events = POLLIN};
     assert_int_equal(poll(&ready, 1, 10000), 1);
-    assert_int_equal(signer_late(s, &head, late), ERR_NONE);
+    assert_int_equal(signer_late(s, 0, &head, late), ERR_NONE);
     assert_int_equal(head.size, 1);
     assert_memory_equal(head.root, one.root, DIGEST_BYTES);
     assert_int_equal(sign(s, &one, NULL, 0, signature), ERR_NONE);

@@ -55,7 +55,7 @@ static uint64_t sign_one(void)
     struct record_event event = {.event = EVENT_HEARTBEAT, .message = span_text("one more")};
     batch_add_event(f.log, &event);
     assert_int_equal(batch_commit(f.log, why, sizeof why), ERR_NONE);
-    assert_int_equal(checkpoint_write(f.log), ERR_NONE);
+    assert_int_equal(checkpoint_whole(f.log), ERR_NONE);
     return f.log->tree.size;
 }
 

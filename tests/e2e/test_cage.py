@@ -52,6 +52,14 @@ def test_each_thread_is_confined(lab):
     assert proxy.stop() == 0
 
 
+def test_the_table_of_descriptors_has_its_size_from_the_start(lab):
+    """Where there are threads the kernel lets whoever needs a larger one wait, and all that worker's connections with it."""
+    proxy = lab.proxy(allowed_hosts=["a.test"])
+    limit = next(int(line.split()[3]) for line in open(f"/proc/{proxy.pid}/limits") if line.startswith("Max open files"))
+    assert int(status(proxy.pid)["FDSize"]) >= min(limit, 65536)
+    assert proxy.stop() == 0
+
+
 @needs_root
 def test_nobody_of_the_same_account_can_look_inside(lab):
     """Not dumpable: its files in /proc are root's, and its memory cannot be read."""

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Attempts above the rate are not recorded one by one: the first of a tenant begins a watch of one second, at whose end
- * one record tells of all of them. The counts stand with the tenant, so that nothing is lost where there is no memory
- * or no room in the log.
- */
-#include "internal.h"
+#include "excess.h"
 
 #include "base/clock.h"
 

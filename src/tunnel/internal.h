@@ -169,18 +169,6 @@ struct tunnel {
     bool client_eof, buried;
 };
 
-/* Waits one second and then writes one record for all attempts of a tenant above its rate. */
-struct excess_watch {
-    struct tunnels *home;
-    struct excess_watch *next, **link;
-    struct tenant *tenant;
-    const struct tunnel_listener *listener;
-    struct tunnel_client from; /* of the first of them */
-    uint8_t flow[FLOW_ID_BYTES];
-    struct timer timer;
-    int64_t until_wall_ms;
-};
-
 struct tunnels {
     struct tunnels_options o;
     struct book *book;
@@ -206,7 +194,7 @@ struct tunnels {
     struct buffer *turned_away[3];  /* ready answers, see tunnel_turn_away() */
     uint8_t established_bytes[128]; /* the 200 to a CONNECT */
     struct outbuf established;
-    struct excess_watch *watches;
+    struct excess_watch *watches; /* see excess.h */
     struct timer drain_timer, gate_timer;
     bool draining, paused;
     uint64_t gate_closed_ms; /* since when, 0: open */
@@ -356,13 +344,6 @@ enum reason tunnel_identify(struct tunnel *t);
 /* True while nothing of its environment, and of no other, is recorded. */
 bool tunnel_is_gated(const struct tunnel *t);
 enum go tunnel_over_rate(struct tunnel *t);
-
-/* ---- excess.c ---- */
-/* One record for all attempts of the sample's tenant above its rate, one second from now. */
-void excess_begin(struct tunnels *home, const struct tunnel *sample);
-/* Records what was counted so far, as far as there is room, and watches no more. */
-void excess_end_all(struct tunnels *home);
-bool excess_has_listener(const struct tunnels *home, const struct tunnel_listener *listener);
 
 /* ---- tunnels.c ---- */
 /* Tells a drain that nothing is left. */

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include "base/assert.h"
+#include "excess.h"
 
 #define TIME_NONE UINT32_MAX
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "ceiling.h"
+#include "excess.h"
 
 #define HELD_MAX 256u /* connections of one environment that are held for being above the rate */
 

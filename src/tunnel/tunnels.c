@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/digest.h"
+#include "excess.h"
 
 #include <stdlib.h>
 

@@ -42,7 +42,8 @@ struct dns_addresses {
  * Reads the answer to a query for (name, type, IN). Only records whose owner is the name, or the end of a chain of at
  * most DNSMSG_CNAME_MAX CNAMEs that begins at it, are used; authority (but for SOA) and additional sections, other
  * types and classes are ignored. Compression pointers must point backwards and are followed a bounded number of times.
- * The names on the way never decide anything and are not kept. Owner names compare without case.
+ * The names on the way never decide anything and are not kept. Owner names compare without case. A message whose names
+ * are longer in all than its bytes could say plainly, some times over, is malformed: the time it takes is linear.
  */
 void dnsmsg_answer(struct span message, const struct hostname *name, enum dns_type type, struct dns_addresses *out);
 

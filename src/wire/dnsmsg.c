@@ -9,6 +9,12 @@
 #define TYPE_CNAME   5
 #define TYPE_SOA     6
 
+/* A name of two bytes may stand for one of 255 bytes, and answers in another order than a chain's are looked through once
+ * for each alias: a message of such names would keep a worker for a tenth of a second and more. What may be read is bounded
+ * instead, in bytes of names and a fixed price a record: some eight thousand records, each looked at once. */
+#define WORK_MAX    (UINT32_C(256) * 1024)
+#define WORK_RECORD 16u
+
 /* RFC 1035 4.1.1 */
 #define FLAG_RESPONSE  0x8000
 #define FLAG_OPCODE    0x7800
@@ -70,18 +76,6 @@ static struct dns_head read_head(struct cursor *c)
     return head;
 }
 
-static bool read_record(struct span message, struct cursor *c, struct record *out)
-{
-    dnsname_read(message, c, &out->owner);
-    out->type = cursor_u16(c);
-    out->class = cursor_u16(c);
-    out->ttl_s = cursor_u32(c);
-    out->data = cursor_block16(c);
-    if (out->ttl_s > INT32_MAX) /* RFC 2181 8: the top bit set means zero */
-        out->ttl_s = 0;
-    return !c->failed;
-}
-
 static bool skip_records(struct cursor *c, uint16_t count)
 {
     for (uint16_t i = 0; i < count && !c->failed; i++) {
@@ -98,8 +92,28 @@ struct search {
     enum dns_type type;
     struct dnsname owner;
     unsigned aliases;
+    uint32_t work; /* of WORK_MAX */
     struct dns_addresses found;
 };
+
+static void read_name(struct search *s, struct cursor *c, struct dnsname *out)
+{
+    dnsname_read(s->message, c, out);
+    s->work += out->len;
+}
+
+static bool read_record(struct search *s, struct cursor *c, struct record *out)
+{
+    read_name(s, c, &out->owner);
+    out->type = cursor_u16(c);
+    out->class = cursor_u16(c);
+    out->ttl_s = cursor_u32(c);
+    out->data = cursor_block16(c);
+    if (out->ttl_s > INT32_MAX) /* RFC 2181 8: the top bit set means zero */
+        out->ttl_s = 0;
+    s->work += WORK_RECORD;
+    return !c->failed && s->work <= WORK_MAX;
+}
 
 static void lower_ttl(struct dns_addresses *found, uint32_t ttl_s)
 {
@@ -124,7 +138,7 @@ static bool take_address(struct search *s, struct record *r)
 static bool follow_alias(struct search *s, struct record *r)
 {
     struct dnsname next;
-    dnsname_read(s->message, &r->data, &next);
+    read_name(s, &r->data, &next);
     if (!cursor_done(&r->data) || ++s->aliases > DNSMSG_CNAME_MAX)
         return false;
     lower_ttl(&s->found, r->ttl_s);
@@ -137,7 +151,7 @@ static bool scan_answers(struct search *s, struct cursor c, uint16_t count)
 {
     for (uint16_t i = 0; i < count; i++) {
         struct record r;
-        if (!read_record(s->message, &c, &r))
+        if (!read_record(s, &c, &r))
             return false;
         if (r.class != CLASS_IN || !dnsname_equal(&r.owner, &s->owner))
             continue;
@@ -166,13 +180,13 @@ static bool read_negative_ttl(struct search *s, struct cursor *c, uint16_t count
 {
     for (uint16_t i = 0; i < count; i++) {
         struct record r;
-        if (!read_record(s->message, c, &r))
+        if (!read_record(s, c, &r))
             return false;
         if (r.class != CLASS_IN || r.type != TYPE_SOA || !dnsname_is_within(&s->owner, &r.owner))
             continue;
         struct dnsname ignored;
-        dnsname_read(s->message, &r.data, &ignored);
-        dnsname_read(s->message, &r.data, &ignored);
+        read_name(s, &r.data, &ignored);
+        read_name(s, &r.data, &ignored);
         cursor_take(&r.data, 16); /* serial, refresh, retry, expire */
         uint32_t minimum_s = cursor_u32(&r.data);
         if (!cursor_done(&r.data))

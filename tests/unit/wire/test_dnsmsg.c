@@ -297,13 +297,105 @@ static void results_have_names(void **state)
     assert_string_equal(dns_result_text((enum dns_result)99), "unknown");
 }
 
+/* What is written behind `used` of a message. */
+struct writing {
+    uint8_t bytes[65535];
+    size_t used;
+};
+
+static void put_bytes(struct writing *w, const void *bytes, size_t len)
+{
+    assert_true(w->used + len <= sizeof w->bytes);
+    memcpy(w->bytes + w->used, bytes, len);
+    w->used += len;
+}
+
+static void put_pointer(struct writing *w, size_t to)
+{
+    const uint8_t pointer[] = {(uint8_t)(0xc0 | to >> 8), (uint8_t)to};
+    put_bytes(w, pointer, sizeof pointer);
+}
+
+/* A name of 247 bytes; gives its offset. */
+static size_t put_long_name(struct writing *w, uint8_t number)
+{
+    size_t at = w->used;
+    for (unsigned i = 0; i < 120; i++)
+        put_bytes(w,
+                  "\x01"
+                  "a",
+                  2);
+    const uint8_t last[] = {4, (uint8_t)('a' + number), 'x', 'y', 'z', 0};
+    put_bytes(w, last, sizeof last);
+    return at;
+}
+
+/* A chain of aliases whose links stand last first, so that each is found by a look at all records, among as many records
+ * as fit whose owner is a pointer to a long name. */
+static void write_slow_answer(struct writing *w, unsigned fillers)
+{
+    size_t names[16];
+    unsigned count = 32 + fillers;
+    const uint8_t an[] = {(uint8_t)(count >> 8), (uint8_t)count};
+    w->used = 0;
+    put_bytes(w, "\x12\x34" OK ONE, 6);
+    put_bytes(w, an, 2);
+    put_bytes(w, NIL NIL, 4);
+    put_bytes(w, QA, sizeof QA - 1);
+    for (uint8_t i = 0; i < 16; i++) { /* TXT records that hold the names */
+        put_bytes(w, PTR "\x00\x10\x00\x01" TTL60 "\x00\xf6", 12);
+        names[i] = put_long_name(w, i);
+    }
+    for (size_t i = 16; i-- > 0;) {
+        if (i == 0)
+            put_bytes(w, PTR, 2);
+        else
+            put_pointer(w, names[i - 1]);
+        put_bytes(w, "\x00\x05\x00\x01" TTL60 "\x00\x02", 10);
+        put_pointer(w, names[i]);
+    }
+    for (unsigned i = 0; i < fillers; i++) {
+        put_pointer(w, names[15]);
+        put_bytes(w, "\x00\x10\x00\x01" TTL60 "\x00\x00", 10);
+    }
+}
+
+static void what_is_read_of_an_answer_is_bounded(void **state)
+{
+    (void)state;
+    static struct writing w;
+    write_slow_answer(&w, 20);
+    struct dns_addresses few = read_as(span_make(w.bytes, w.used), "allowed.test", DNS_TYPE_A);
+    assert_int_equal(few.result, DNS_NODATA); /* it is read, though in a strange order */
+    write_slow_answer(&w, 5000);
+    struct dns_addresses many = read_as(span_make(w.bytes, w.used), "allowed.test", DNS_TYPE_A);
+    assert_int_equal(many.result, DNS_MALFORMED);
+    /* Thousands of addresses of one name are looked at once each, and fit. */
+    const uint8_t an[] = {0x0f, 0xa0};
+    w.used = 0;
+    put_bytes(&w, "\x12\x34" OK ONE, 6);
+    put_bytes(&w, an, 2);
+    put_bytes(&w, NIL NIL, 4);
+    put_bytes(&w, QA, sizeof QA - 1);
+    for (unsigned i = 0; i < 4000; i++)
+        put_bytes(&w, A1, sizeof A1 - 1);
+    struct dns_addresses pool = read_as(span_make(w.bytes, w.used), "allowed.test", DNS_TYPE_A);
+    assert_int_equal(pool.result, DNS_OK);
+    assert_int_equal(pool.count, DNSMSG_ADDRESSES_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_rows),     cmocka_unit_test(ipv6_answers),
-        cmocka_unit_test(many_addresses), cmocka_unit_test(chains_are_bounded),
-        cmocka_unit_test(queries),        cmocka_unit_test(the_longest_name_fits),
-        cmocka_unit_test(echoes),         cmocka_unit_test(results_have_names),
+        cmocka_unit_test(reads_rows),
+        cmocka_unit_test(ipv6_answers),
+        cmocka_unit_test(many_addresses),
+        cmocka_unit_test(chains_are_bounded),
+        cmocka_unit_test(what_is_read_of_an_answer_is_bounded),
+        cmocka_unit_test(queries),
+        cmocka_unit_test(the_longest_name_fits),
+        cmocka_unit_test(echoes),
+        cmocka_unit_test(results_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,6 +101,13 @@ static void draft_esni_is_ech(void **state)
     enum reason reason;
     assert_int_equal(feed(span_make(bytes, hello_build(&spec, bytes, sizeof bytes)), &hello, &reason), FEED_DONE);
     assert_true(hello.ech);
+    /* The numbers of later drafts, and their neighbours. */
+    for (unsigned type = 0xfe00; type <= 0xffff; type++) {
+        const uint8_t extension[] = {(uint8_t)(type >> 8), (uint8_t)type, 0, 1, 'x'};
+        spec.extra = span_make(extension, sizeof extension);
+        assert_int_equal(feed(span_make(bytes, hello_build(&spec, bytes, sizeof bytes)), &hello, &reason), FEED_DONE);
+        assert_int_equal(hello.ech, (type >= 0xfe08 && type <= 0xfe0d) || type == 0xff02 || type == 0xffce);
+    }
 }
 
 struct sni_row {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* X(name): one row a call that can be made to fail; its place here is its slot. malloc stands for its family. */
+/* X(name): one row a call that can be made to fail; its place here is its slot. malloc stands for its family,
+ * landlock for syscall(landlock_create_ruleset), seccomp for prctl(PR_GET_SECCOMP): what an old kernel does not know. */
 X(malloc)
 X(write)
 X(fdatasync)
@@ -16,3 +17,5 @@ X(recv)
 X(send)
 X(pipe2)
 X(getrandom)
+X(landlock)
+X(seccomp)

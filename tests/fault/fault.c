@@ -14,9 +14,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -395,4 +397,39 @@ ssize_t getrandom(void *out, size_t len, unsigned flags)
 {
     REAL(getrandom);
     return fail(CALL_getrandom) ? -1 : real(out, len, flags);
+}
+
+#define SYSCALL_ARGUMENTS 6
+
+/* Both take as many words as a call can have, whatever it has. */
+static void take_words(va_list list, long words[static SYSCALL_ARGUMENTS])
+{
+    for (int i = 0; i < SYSCALL_ARGUMENTS; i++)
+        words[i] = va_arg(list, long);
+}
+
+long syscall(long number, ...)
+{
+    REAL(syscall);
+    long w[SYSCALL_ARGUMENTS];
+    va_list list;
+    va_start(list, number);
+    take_words(list, w);
+    va_end(list);
+    if (number == SYS_landlock_create_ruleset && fail(CALL_landlock))
+        return -1;
+    return real(number, w[0], w[1], w[2], w[3], w[4], w[5]);
+}
+
+int prctl(int option, ...)
+{
+    REAL(prctl);
+    long w[SYSCALL_ARGUMENTS];
+    va_list list;
+    va_start(list, option);
+    take_words(list, w);
+    va_end(list);
+    if (option == PR_GET_SECCOMP && fail(CALL_seccomp))
+        return -1;
+    return real(option, w[0], w[1], w[2], w[3]);
 }

@@ -144,40 +144,41 @@ static void print_report_json(struct verify_report *r, bool environment)
     audit_print_object(object);
 }
 
+/* clang-format off */
+static const struct argp_option options[] = {
+    {"key",       OPT_KEY,       "VKEY", 0,
+     "the verifier key that you trust, or a file with it; else the directory's own", 0},
+    {"since",     OPT_SINCE,     "N",    0,
+     "begin with the segment that holds entry N; what lies before is not looked at", 0},
+    {"full",      OPT_FULL,      0,      0, "everything, which is the default", 0},
+    {"env",       OPT_ENV,       "NAME", 0, "judge completeness for this environment alone", 0},
+    {"counter",   OPT_COUNTER,   "FILE", 0,
+     "what the kernel counted, as 'nft -j list counters' prints it: it must add up; see 'sallyport nft'", 0},
+    {"witnesses", OPT_WITNESSES, "FILE", 0,
+     "a C2SP tlog-policy: whose signatures in cosigned.log count, and how many must be there", 0},
+    {"pinned",    OPT_PINNED,    "FILE", 0,
+     "a checkpoint of this log that was kept elsewhere: it must still hold", 0},
+    {"json",      OPT_JSON,      0,      0, "one JSON object", 0},
+    {"report",    OPT_REPORT,    "FILE", OPTION_ARG_OPTIONAL,
+     "a report for auditors, as text; =FILE: as one HTML file", 0},
+    {"quiet",     OPT_QUIET,     0,      0, "nothing but the exit status", 0},
+    {0},
+};
+/* clang-format on */
+static const struct argp argp = {
+    options,
+    parse,
+    "DIR",
+    "Reads the whole log in DIR again, without a lock and beside a running proxy, and says what is proven and what "
+    "is not.\vExample:\n  sallyport audit verify /var/lib/sallyport/audit --key \"$(cat trusted.vkey)\"\n\n"
+    "Exit status: 0 proven, 1 could not work, 2 tampered or corrupt, 3 unavailable, 4 rollback or fork, "
+    "5 incomplete, 64 wrong usage.",
+    NULL,
+    NULL,
+    NULL};
+
 int audit_verb_verify(int argc, char **argv)
 {
-    /* clang-format off */
-    static const struct argp_option options[] = {
-        {"key",       OPT_KEY,       "VKEY", 0,
-         "the verifier key that you trust, or a file with it; else the directory's own", 0},
-        {"since",     OPT_SINCE,     "N",    0,
-         "begin with the segment that holds entry N; what lies before is not looked at", 0},
-        {"full",      OPT_FULL,      0,      0, "everything, which is the default", 0},
-        {"env",       OPT_ENV,       "NAME", 0, "judge completeness for this environment alone", 0},
-        {"counter",   OPT_COUNTER,   "FILE", 0,
-         "what the kernel counted, as 'nft -j list counters' prints it: it must add up; see 'sallyport nft'", 0},
-        {"witnesses", OPT_WITNESSES, "FILE", 0,
-         "a C2SP tlog-policy: whose signatures in cosigned.log count, and how many must be there", 0},
-        {"pinned",    OPT_PINNED,    "FILE", 0,
-         "a checkpoint of this log that was kept elsewhere: it must still hold", 0},
-        {"json",      OPT_JSON,      0,      0, "one JSON object", 0},
-        {"report",    OPT_REPORT,    "FILE", OPTION_ARG_OPTIONAL,
-         "a report for auditors, as text; =FILE: as one HTML file", 0},
-        {"quiet",     OPT_QUIET,     0,      0, "nothing but the exit status", 0},
-        {0},
-    };
-    /* clang-format on */
-    static const struct argp argp = {
-        options,
-        parse,
-        "DIR",
-        "Reads the whole log in DIR again, without a lock and beside a running proxy, and says what is proven and what "
-        "is not.\vExample:\n  sallyport audit verify /var/lib/sallyport/audit --key \"$(cat trusted.vkey)\"\n\n"
-        "Exit status: 0 proven, 1 could not work, 2 tampered or corrupt, 3 unavailable, 4 rollback or fork, "
-        "5 incomplete, 64 wrong usage.",
-        NULL,
-        NULL,
-        NULL};
     struct verify_args args = {0};
     char line[512];
     struct verify_counter counter = {0};

@@ -152,33 +152,44 @@ static void check_whole(struct argp_state *state, const struct daemon_options *o
                           "--log-json stands in the file");
 }
 
+/* Where the text of an option goes as it stands; NULL: it is no such option. */
+static const char **text_of(struct daemon_options *o, int key)
+{
+    switch (key) {
+    case 'c':
+        return &o->config_path;
+    case 'p':
+        return &o->policy_path;
+    case OPT_EGRESS:
+        return &o->egress_path;
+    case OPT_CATALOGUE:
+        return &o->catalogue_path;
+    case OPT_AUDIT_DIR:
+        return &o->audit_dir;
+    case OPT_SIGNER_DIR:
+        return &o->signer_dir;
+    case OPT_PRIVACY_DIR:
+        return &o->privacy_dir;
+    case OPT_SESSIONS:
+        return &o->sessions_dir;
+    case OPT_USER:
+        return &o->user;
+    default:
+        return NULL;
+    }
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct daemon_options *o = state->input;
+    const char **text = text_of(o, key);
+    if (text != NULL) {
+        *text = arg;
+        return 0;
+    }
     switch (key) {
-    case 'c':
-        o->config_path = arg;
-        break;
-    case 'p':
-        o->policy_path = arg;
-        break;
-    case OPT_EGRESS:
-        o->egress_path = arg;
-        break;
-    case OPT_CATALOGUE:
-        o->catalogue_path = arg;
-        break;
     case 'l':
         add_listen(state, o, arg);
-        break;
-    case OPT_AUDIT_DIR:
-        o->audit_dir = arg;
-        break;
-    case OPT_SIGNER_DIR:
-        o->signer_dir = arg;
-        break;
-    case OPT_PRIVACY_DIR:
-        o->privacy_dir = arg;
         break;
     case OPT_ADOPT:
         o->adopt = true;
@@ -200,12 +211,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_DRAIN:
         if (text_duration_ms(span_text(arg), &o->drain_ms) != ERR_NONE)
             argp_error(state, "--drain wants a time like 30s or 5m, not '%s'", arg);
-        break;
-    case OPT_USER:
-        o->user = arg;
-        break;
-    case OPT_SESSIONS:
-        o->sessions_dir = arg;
         break;
     case OPT_STRICT:
         o->strict_files = true;

@@ -84,6 +84,7 @@ struct lab {
     bool cannot_listen;   /* nobody who comes can be registered */
     uint32_t rest_ms;     /* what the last accept asked for */
     bool dns_at_once;     /* lookups are answered from a cache */
+    bool no_server;       /* there is nobody to ask for a name */
     struct ipaddr dns_addr[2];
     size_t dns_addr_count;
     struct lab_port ports[LAB_CLIENTS_MAX * 2];

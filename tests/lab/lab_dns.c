@@ -14,6 +14,8 @@ enum err lab_lookup(void *ctx, const struct hostname *name, uint32_t timeout_ms,
     ASSERT(timeout_ms > 0);
     struct lab_attempt *permit = lab_permit_for(lab, hostname_span(name), false);
     ASSERT(permit != NULL);
+    if (lab->no_server)
+        return ERR_CLOSED;
     if (lab->dns_at_once) {
         permit->lookups++;
         lab->queries++;

@@ -289,6 +289,142 @@ static void a_tunnel_at_its_ceiling(void **state)
     }
 }
 
+/* What one tunnel holds for a slow receiver may not pass any more once another of the session has used up the rest. */
+static void two_tunnels_under_one_ceiling(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY("egress: {limits: {bytes_up: 2KiB}}\n"));
+    uint8_t bytes[4096] = {0};
+    struct hello_build spec = {.sni = "allowed.test", .alpn = "h2"};
+    size_t hello = hello_build(&spec, bytes, sizeof bytes);
+    struct lab_port *clients[2], *upstreams[2];
+    for (int i = 0; i < 2; i++) {
+        clients[i] = lab_client(lab);
+        upstreams[i] = ask(lab, clients[i], CONNECT);
+        lab_send(clients[i], bytes, hello);
+    }
+    lab_open_window(upstreams[0], 0);
+    lab_send(clients[0], bytes + hello, 100);
+    assert_false(clients[0]->proxy_closed);
+    lab_send(clients[1], bytes + hello, 2048); /* up to the ceiling, and more */
+    assert_int_equal(upstreams[0]->got_len + upstreams[1]->got_len, 2048);
+    assert_true(clients[1]->proxy_closed);
+    lab_open_window(upstreams[0], 1000);
+    assert_true(clients[0]->proxy_closed && upstreams[0]->proxy_closed);
+    assert_int_equal(upstreams[0]->got_len, hello);
+    lab_commit(lab);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(lab->attempts[i].final_reason, REASON_BYTES);
+    assert_int_equal(lab->attempts[0].up + lab->attempts[1].up, 2048);
+    lab_free(lab);
+}
+
+/* ---- no evidence ---- */
+
+static size_t take_all_room(struct lab *lab)
+{
+    size_t taken = 0;
+    for (; desk_credit_take(lab->desk, DESK_RECORD_BYTES); taken += DESK_RECORD_BYTES)
+        continue;
+    return taken;
+}
+
+/* Without room for its records a client stays unread for a second at most, and is served if there is some by then. */
+static void a_client_for_whose_records_there_is_no_room(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        struct lab *lab = lab_new(POLICY(""));
+        size_t taken = take_all_room(lab);
+        struct lab_port *client = lab_client_says(lab, CONNECT, strlen(CONNECT));
+        assert_int_equal(client->sent_taken, 0);
+        lab_advance(lab, 999);
+        assert_int_equal(client->got_len, 0);
+        if (late) {
+            lab_advance(lab, 1);
+            assert_true(got_text(client, "HTTP/1.1 503 ") && got_text(client, "audit_unavailable"));
+            assert_true(client->proxy_shut);
+            lab_commit(lab);
+            assert_int_equal(lab->attempt_count, 0);
+            assert_int_equal(desk_take_refused(lab->desk), 1);
+        }
+        desk_credit_give(lab->desk, taken);
+        if (!late) {
+            tunnels_on_durable(lab->tunnels);
+            lab_commit(lab);
+            assert_int_equal(lab_lookups_pending(lab), 1);
+            assert_true(lab_last(lab)->allowed);
+        }
+        lab_free(lab);
+    }
+}
+
+/* A plain exchange stands still as a tunnel does: neither direction is read while records cannot be written. */
+static void an_exchange_behind_a_shut_gate(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY(""));
+    struct lab_port *client = lab_client(lab);
+    struct lab_port *upstream = ask(lab, client, POST("Content-Length: 10\r\n") "abc");
+    desk_set_gate(lab->desk, true); /* nobody is told */
+    lab_send_text(client, "de");
+    assert_true(got_text(upstream, "\r\n\r\nabcde"));
+    lab_advance(lab, 5000);
+    lab_send_text(client, "fghij");
+    lab_send_text(upstream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_false(got_text(upstream, "fghij"));
+    assert_int_equal(client->got_len, 0);
+    lab_gate(lab, false);
+    assert_true(got_text(upstream, "abcdefghij") && got_text(client, "\r\n\r\nok"));
+    lab_commit(lab);
+    assert_int_equal(lab_last(lab)->final_reason, REASON_ALLOWED);
+    /* The next one stands until it is reset. */
+    lab_send_text(client, GET);
+    lab_commit(lab);
+    desk_set_gate(lab->desk, true);
+    lab_send_text(client, "more");
+    lab_advance(lab, 5000);
+    lab_advance(lab, 25000);
+    assert_true(client->proxy_closed && client->proxy_reset && upstream->proxy_closed);
+    lab_gate(lab, false);
+    lab_commit(lab);
+    assert_int_equal(lab_last(lab)->final_reason, REASON_AUDIT);
+    lab_free(lab);
+}
+
+/* A head that is refused while the gate shuts gets no refusal, since there is no evidence of it, but the 503. */
+static void a_refusal_without_evidence(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY(""));
+    struct lab_port *client = lab_client(lab);
+    lab_send_text(client, "CONNECT denied.test:443 HTTP/1.1\r\nHost: denied.test:443\r\n\r\n");
+    assert_int_equal(client->got_len, 0);
+    lab_gate(lab, true);
+    assert_true(got_text(client, "HTTP/1.1 503 ") && got_text(client, "audit_unavailable"));
+    assert_false(got_text(client, "host_not_allowed"));
+    lab_gate(lab, false);
+    lab_commit(lab);
+    assert_int_equal(lab_last(lab)->reason, REASON_HOST);
+    lab_free(lab);
+}
+
+static void no_name_server(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(POLICY(""));
+    lab->no_server = true;
+    struct lab_port *client = lab_client(lab);
+    lab_send_text(client, CONNECT);
+    lab_commit(lab);
+    lab_commit(lab);
+    assert_true(got_text(client, "HTTP/1.1 502 ") && got_text(client, "dns_failed"));
+    assert_int_equal(lab_last(lab)->final_reason, REASON_DNS);
+    assert_int_equal(lab_last(lab)->end, FLOW_END_FAILED);
+    assert_int_equal(lab->connects, 0);
+    lab_free(lab);
+}
+
 /* ---- servers that never come to the point ---- */
 
 static void interim_answers_without_end(void **state)
@@ -334,6 +470,11 @@ int main(void)
         cmocka_unit_test(an_upload_stops_at_the_byte),
         cmocka_unit_test(an_answer_stops_at_the_byte),
         cmocka_unit_test(a_tunnel_at_its_ceiling),
+        cmocka_unit_test(two_tunnels_under_one_ceiling),
+        cmocka_unit_test(a_client_for_whose_records_there_is_no_room),
+        cmocka_unit_test(an_exchange_behind_a_shut_gate),
+        cmocka_unit_test(a_refusal_without_evidence),
+        cmocka_unit_test(no_name_server),
         cmocka_unit_test(interim_answers_without_end),
         cmocka_unit_test(a_head_without_end),
     };

@@ -24,6 +24,7 @@ from test_storm import post_reload, resident
 
 SECONDS = float(os.environ.get("SALLYPORT_SOAK_SECONDS", "25"))
 EAGER = {"attempts_per_second": 100000, "attempts_burst": 1000000, "distinct_names_per_minute": 8192}
+PAUSE = 0.02 if SECONDS <= 300 else 0.08  # at most, between two plays: half an hour's log has to fit its disk
 ALLOWED, REFUSED = {200, 502, 503, 504}, {400, 403, 405, 408, 421, 429, 431, 502, 503}
 
 
@@ -58,7 +59,7 @@ class Player(threading.Thread):
                 self.play()
             except (OSError, AssertionError):
                 self.count("broken off")
-            self.world.stop.wait(self.dice.random() * 0.02)
+            self.world.stop.wait(self.dice.random() * PAUSE)
         self.rests.set()
 
     def count(self, what):
@@ -213,6 +214,8 @@ class World:
         wait_for(lambda: self.gateway.descriptors() <= self.base_descriptors() + 2, 20,
                  lambda: f"descriptors go back: {self.gateway.descriptors()} after {self.samples}")
         self.samples.append((self.gateway.descriptors(), resident(self.gateway.pid)))
+        used = os.statvfs(self.disk)
+        assert used.f_bavail > 0.3 * used.f_blocks, "the log fills the disk of this test, and its watermark is near"
         self.pause.clear()
 
     def base_descriptors(self):

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 under load: every flow that anybody outside has seen is in the log."""
+import ctypes
 import itertools
 import os
+import pathlib
 import random
+import signal
 import threading
+
+import pytest
 
 from lab import Hello, wait_for
 from lab.client import Client
 from lab.hello import read_sni
+from lab.proxy import INSTRUMENTED
 
-ROUNDS = 100 if os.environ.get("SALLYPORT_LONG") else 10
+from test_audit import signer_of
+
+LONG = bool(os.environ.get("SALLYPORT_LONG"))
+ROUNDS = 100 if LONG else 10
 WIDTH = 12
 
 
@@ -71,7 +80,42 @@ def test_kill_under_load(lab):
     check_every_trace(lab, last, origin, answered)
 
 
-def check_every_trace(lab, proxy, origin, answered):
+@pytest.mark.parametrize("what", ["signer", "worker"])
+def test_a_part_is_killed_under_load(lab, what):
+    """kill -9 of the signer ends the program with a word, a crash of a worker at once; and no record is lost."""
+    if what == "worker" and (INSTRUMENTED or os.uname().machine != "x86_64"):
+        pytest.skip("a sanitizer has an end of its own for this signal, another processor another number for tgkill(2)")
+    origin = lab.origin()
+    lab.dns.set("*.k.test", origin.address, ttl=0)
+    policy = lab.policy(hosts=[origin.at("*.k.test")], ports={"connect": [origin.port]}, limits={
+        "attempts_per_second": 1000000, "attempts_burst": 10000000, "distinct_names_per_minute": 8192})
+    names, answered, dice, dirs = itertools.count(), [], random.Random(21), {}
+    for _ in range(20 if LONG else 3):
+        proxy = lab.proxy(policy, **dirs)
+        dirs = {"audit_dir": proxy.audit_dir, "signer_dir": proxy.signer_dir}
+        load = Load(proxy.endpoint, origin.port, names)
+        goal = dice.randrange(20, 120)
+        wait_for(lambda: len(load.answered) >= goal, 20, lambda: f"{goal} answers, have {len(load.answered)}")
+        if what == "signer":
+            os.kill(signer_of(proxy), signal.SIGKILL)
+            assert proxy.wait(20) == 1 and "the signer has ended" in proxy.text()
+        else:
+            workers = [int(t) for t in os.listdir(f"/proc/{proxy.pid}/task")
+                       if pathlib.Path(f"/proc/{proxy.pid}/task/{t}/comm").read_text() == "sallyport-work\n"]
+            assert ctypes.CDLL(None).syscall(234, proxy.pid, dice.choice(workers), signal.SIGSEGV) == 0
+            assert proxy.wait(10) == -signal.SIGSEGV
+        load.end()
+        answered += load.answered
+        # Whoever was under way when the signer went is named by the next start.
+        assert proxy.audit.verify().returncode in (0, 5 if what == "signer" else 0)
+    last = lab.proxy(policy, **dirs)
+    last.connect("control.denied.test", 443).read_reply()
+    assert last.stop() == 0
+    assert last.audit.verifies()
+    check_every_trace(lab, last, origin, answered, least=20 if LONG else 3)
+
+
+def check_every_trace(lab, proxy, origin, answered, least=ROUNDS):
     attempts = {}
     for records in proxy.audit.flows().values():
         host = records[0]["dst_endpoint"]["hostname"]
@@ -83,7 +127,7 @@ def check_every_trace(lab, proxy, origin, answered):
         assert not missing, f"{len(missing)} flows were {kind} and are not in the log: {sorted(missing)[:5]}"
     twice = [host for host, flows in attempts.items() if len(flows) > 1]
     assert not twice, f"in the log twice: {twice[:5]}"
-    assert len(dialled) > ROUNDS and len(answered) >= ROUNDS * 20
+    assert len(dialled) > least and len(answered) >= least * 20
 
 
 def test_open_flows_are_named_after_a_crash(lab):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The calls. Each asks fail() first; what it does otherwise is the C library's. */
-#include "fault.h"
+/* What fails and when, the clocks, memory, and the files of the journal; the other calls stand in fault_calls.c. */
+#include "fault_private.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,28 +14,22 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-enum call {
-#define X(name) CALL_##name,
-#include "calls_tbl.h"
-#undef X
-    CALLS
-};
 _Static_assert(CALLS <= FAULT_SLOTS, "more calls than slots");
+_Static_assert(sizeof(struct fault_control) <= FAULT_HEAD, "the journal begins behind it");
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t align, size_t size);
 
 static struct fault_control *control; /* NULL: nothing is wanted */
-static bool is_child;                 /* a process that the program forked: its calls do not fail */
+static bool is_child;                 /* a process that the program forked: its calls have slots of their own */
 
 /*
  * What these two do without memory is theirs: 3.0 of the one and 2.5.4 of the other crash, which ends the program before
@@ -92,11 +86,6 @@ __attribute__((constructor)) static void begin(void)
     pthread_atfork(NULL, NULL, in_child);
 }
 
-#define REAL(name)                                                                                                     \
-    static __typeof__(&name) real;                                                                                     \
-    if (real == NULL)                                                                                                  \
-    *(void **)&real = dlsym(RTLD_NEXT, #name)
-
 static bool count_down(_Atomic uint32_t *number)
 {
     uint32_t now = atomic_load(number);
@@ -106,19 +95,21 @@ static bool count_down(_Atomic uint32_t *number)
     return now != 0;
 }
 
-/* True with errno if this call is to fail; waits if it is to be late. */
-static bool fail(enum call call)
+bool fault_fails(enum call call)
 {
-    if (control == NULL || is_child)
+    if (control == NULL)
         return false;
     struct fault_slot *s = &control->slots[call];
+    if (is_child != (atomic_load_explicit(&s->of_child, memory_order_relaxed) != 0))
+        return false;
     atomic_fetch_add_explicit(&s->calls, 1, memory_order_relaxed);
     if (atomic_load(&s->times) == 0 || count_down(&s->skip) || !count_down(&s->times))
         return false;
     uint32_t delay = atomic_load(&s->delay_ms);
     if (delay > 0) {
+        REAL(clock_nanosleep);
         struct timespec wait = {.tv_sec = delay / 1000, .tv_nsec = (long)(delay % 1000) * 1000000};
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, NULL);
+        real(CLOCK_MONOTONIC, 0, &wait, NULL);
     }
     int error = atomic_load(&s->error);
     atomic_fetch_add(&s->failed, 1);
@@ -127,13 +118,26 @@ static bool fail(enum call call)
     return error != 0;
 }
 
-static bool is_file(int fd)
+/* Its mode; 0: none. What this library looks at neither counts nor fails. */
+static mode_t look_at(int fd, struct stat *st)
+{
+    REAL(fstat);
+    int before = errno;
+    bool good = real(fd, st) == 0;
+    errno = before;
+    return good ? st->st_mode : 0;
+}
+
+bool fault_is_file(int fd)
 {
     struct stat st;
-    int before = errno;
-    bool file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    errno = before;
-    return file;
+    return S_ISREG(look_at(fd, &st));
+}
+
+bool fault_is_pipe(int fd)
+{
+    struct stat st;
+    return S_ISFIFO(look_at(fd, &st));
 }
 
 /* ---- the clocks ---- */
@@ -159,6 +163,22 @@ int clock_gettime(clockid_t clock, struct timespec *out)
     int64_t ns = (int64_t)out->tv_sec * 1000000000 + out->tv_nsec + shift;
     *out = (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
     return result;
+}
+
+/* A moment of the clock that was shifted is an earlier one of the kernel's. It gives the error itself. */
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *wait, struct timespec *left)
+{
+    REAL(clock_nanosleep);
+    struct timespec until = *wait;
+    int64_t shift = (flags & TIMER_ABSTIME) != 0 ? shift_of(clock) : 0;
+    if (fault_fails(CALL_clock_nanosleep))
+        return errno;
+    if (shift != 0) {
+        int64_t ns = (int64_t)wait->tv_sec * 1000000000 + wait->tv_nsec - shift;
+        ns = ns > 0 ? ns : 0;
+        until = (struct timespec){.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    }
+    return real(clock, flags, &until, left);
 }
 
 /* ---- the journal ---- */
@@ -192,12 +212,9 @@ static bool keeps_journal(void)
 static uint64_t inode_of(int fd, mode_t *mode, uint64_t *size)
 {
     struct stat st;
-    int before = errno;
-    bool good = fstat(fd, &st) == 0;
-    errno = before;
-    *mode = good ? st.st_mode : 0;
-    *size = good ? (uint64_t)st.st_size : 0;
-    return good ? st.st_ino : 0;
+    *mode = look_at(fd, &st);
+    *size = *mode != 0 ? (uint64_t)st.st_size : 0;
+    return *mode != 0 ? st.st_ino : 0;
 }
 
 static void note_fd(enum fault_journal type, int fd, uint64_t at, const void *data, size_t len)
@@ -227,27 +244,46 @@ static void note_names(enum fault_journal type, int dir, const char *a, int othe
 
 void *malloc(size_t size)
 {
-    return !is_spared(__builtin_return_address(0)) && fail(CALL_malloc) ? NULL : __libc_malloc(size);
+    return !is_spared(__builtin_return_address(0)) && fault_fails(CALL_malloc) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return !is_spared(__builtin_return_address(0)) && fail(CALL_malloc) ? NULL : __libc_calloc(count, size);
+    return !is_spared(__builtin_return_address(0)) && fault_fails(CALL_malloc) ? NULL : __libc_calloc(count, size);
 }
 
 void *realloc(void *old, size_t size)
 {
-    return !is_spared(__builtin_return_address(0)) && fail(CALL_malloc) ? NULL : __libc_realloc(old, size);
+    return !is_spared(__builtin_return_address(0)) && fault_fails(CALL_malloc) ? NULL : __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t align, size_t size)
+{
+    return !is_spared(__builtin_return_address(0)) && fault_fails(CALL_malloc) ? NULL : __libc_memalign(align, size);
 }
 
 /* ---- files ---- */
 
+static off_t real_lseek(int fd, off_t at, int from)
+{
+    REAL(lseek);
+    return real(fd, at, from);
+}
+
+static int real_fcntl(int fd, int what)
+{
+    REAL(fcntl);
+    return real(fd, what);
+}
+
 ssize_t write(int fd, const void *data, size_t len)
 {
     REAL(write);
-    if (control == NULL || !is_file(fd))
+    if (control != NULL && fault_is_pipe(fd) && fault_fails(CALL_write_pipe))
+        return -1;
+    if (control == NULL || !fault_is_file(fd))
         return real(fd, data, len);
-    if (fail(CALL_write))
+    if (fault_fails(CALL_write))
         return -1;
     uint32_t short_by = is_child ? 0 : atomic_load(&control->slots[CALL_write].short_by);
     if (short_by > 0 && short_by < len) {
@@ -255,8 +291,8 @@ ssize_t write(int fd, const void *data, size_t len)
         len -= short_by;
     }
     /* Where it goes is known before: another process may lengthen the file, and each file has one writer here. */
-    off_t at = lseek(fd, 0, SEEK_CUR);
-    bool append = (fcntl(fd, F_GETFL) & O_APPEND) != 0;
+    off_t at = real_lseek(fd, 0, SEEK_CUR);
+    bool append = (real_fcntl(fd, F_GETFL) & O_APPEND) != 0;
     ssize_t put = real(fd, data, len);
     if (put > 0)
         note_fd(JOURNAL_WRITE, fd, append ? UINT64_MAX : (uint64_t)at, data, (size_t)put);
@@ -266,6 +302,8 @@ ssize_t write(int fd, const void *data, size_t len)
 ssize_t pwrite(int fd, const void *data, size_t len, off_t at)
 {
     REAL(pwrite);
+    if (fault_fails(CALL_pwrite))
+        return -1;
     ssize_t put = real(fd, data, len, at);
     if (put > 0)
         note_fd(JOURNAL_WRITE, fd, (uint64_t)at, data, (size_t)put);
@@ -280,7 +318,7 @@ ssize_t pwrite64(int fd, const void *data, size_t len, off_t at)
 int ftruncate(int fd, off_t len)
 {
     REAL(ftruncate);
-    int status = real(fd, len);
+    int status = fault_fails(CALL_ftruncate) ? -1 : real(fd, len);
     if (status == 0)
         note_fd(JOURNAL_TRUNCATE, fd, (uint64_t)len, NULL, 0);
     return status;
@@ -289,7 +327,7 @@ int ftruncate(int fd, off_t len)
 int fdatasync(int fd)
 {
     REAL(fdatasync);
-    int status = fail(CALL_fdatasync) ? -1 : real(fd);
+    int status = fault_fails(CALL_fdatasync) ? -1 : real(fd);
     if (status == 0)
         note_fd(JOURNAL_SYNC, fd, 0, NULL, 0);
     return status;
@@ -298,7 +336,7 @@ int fdatasync(int fd)
 int fsync(int fd)
 {
     REAL(fsync);
-    int status = fail(CALL_fsync) ? -1 : real(fd);
+    int status = fault_fails(CALL_fsync) ? -1 : real(fd);
     if (status == 0)
         note_fd(JOURNAL_SYNC, fd, 0, NULL, 0);
     return status;
@@ -307,7 +345,7 @@ int fsync(int fd)
 int fallocate(int fd, int mode, off_t at, off_t len)
 {
     REAL(fallocate);
-    return fail(CALL_fallocate) ? -1 : real(fd, mode, at, len);
+    return fault_fails(CALL_fallocate) ? -1 : real(fd, mode, at, len);
 }
 
 int openat(int dir, const char *path, int flags, ...)
@@ -317,7 +355,7 @@ int openat(int dir, const char *path, int flags, ...)
     va_start(args, flags);
     mode_t mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(args, mode_t) : 0;
     va_end(args);
-    if (fail(CALL_openat))
+    if (fault_fails(CALL_openat))
         return -1;
     int fd = real(dir, path, flags, mode);
     if (fd >= 0 && (flags & O_CREAT) != 0)
@@ -328,7 +366,7 @@ int openat(int dir, const char *path, int flags, ...)
 int renameat(int dir, const char *from, int to_dir, const char *to)
 {
     REAL(renameat);
-    int status = fail(CALL_renameat) ? -1 : real(dir, from, to_dir, to);
+    int status = fault_fails(CALL_renameat) ? -1 : real(dir, from, to_dir, to);
     if (status == 0)
         note_names(JOURNAL_RENAME, dir, from, to_dir, to, -1);
     return status;
@@ -337,99 +375,8 @@ int renameat(int dir, const char *from, int to_dir, const char *to)
 int unlinkat(int dir, const char *name, int flags)
 {
     REAL(unlinkat);
-    int status = real(dir, name, flags);
+    int status = fault_fails(CALL_unlinkat) ? -1 : real(dir, name, flags);
     if (status == 0)
         note_names(JOURNAL_UNLINK, dir, name, -1, "", -1);
     return status;
-}
-
-/* ---- sockets ---- */
-
-int accept4(int fd, __SOCKADDR_ARG addr, socklen_t *restrict len, int flags)
-{
-    REAL(accept4);
-    return fail(CALL_accept4) ? -1 : real(fd, addr, len, flags);
-}
-
-int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
-{
-    REAL(epoll_ctl);
-    return fail(CALL_epoll_ctl) ? -1 : real(set, op, fd, event);
-}
-
-int socket(int domain, int type, int protocol)
-{
-    REAL(socket);
-    return fail(CALL_socket) ? -1 : real(domain, type, protocol);
-}
-
-int connect(int fd, __CONST_SOCKADDR_ARG addr, socklen_t len)
-{
-    REAL(connect);
-    return fail(CALL_connect) ? -1 : real(fd, addr, len);
-}
-
-ssize_t splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t len, unsigned flags)
-{
-    REAL(splice);
-    return fail(CALL_splice) ? -1 : real(in, in_at, out, out_at, len, flags);
-}
-
-ssize_t recv(int fd, void *data, size_t len, int flags)
-{
-    REAL(recv);
-    return fail(CALL_recv) ? -1 : real(fd, data, len, flags);
-}
-
-ssize_t send(int fd, const void *data, size_t len, int flags)
-{
-    REAL(send);
-    return fail(CALL_send) ? -1 : real(fd, data, len, flags);
-}
-
-int pipe2(int fds[2], int flags)
-{
-    REAL(pipe2);
-    return fail(CALL_pipe2) ? -1 : real(fds, flags);
-}
-
-ssize_t getrandom(void *out, size_t len, unsigned flags)
-{
-    REAL(getrandom);
-    return fail(CALL_getrandom) ? -1 : real(out, len, flags);
-}
-
-#define SYSCALL_ARGUMENTS 6
-
-/* Both take as many words as a call can have, whatever it has. */
-static void take_words(va_list list, long words[static SYSCALL_ARGUMENTS])
-{
-    for (int i = 0; i < SYSCALL_ARGUMENTS; i++)
-        words[i] = va_arg(list, long);
-}
-
-long syscall(long number, ...)
-{
-    REAL(syscall);
-    long w[SYSCALL_ARGUMENTS];
-    va_list list;
-    va_start(list, number);
-    take_words(list, w);
-    va_end(list);
-    if (number == SYS_landlock_create_ruleset && fail(CALL_landlock))
-        return -1;
-    return real(number, w[0], w[1], w[2], w[3], w[4], w[5]);
-}
-
-int prctl(int option, ...)
-{
-    REAL(prctl);
-    long w[SYSCALL_ARGUMENTS];
-    va_list list;
-    va_start(list, option);
-    take_words(list, w);
-    va_end(list);
-    if (option == PR_GET_SECCOMP && fail(CALL_seccomp))
-        return -1;
-    return real(option, w[0], w[1], w[2], w[3]);
 }

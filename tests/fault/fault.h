@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define FAULT_SLOTS   32
+#define FAULT_SLOTS   96
 #define FAULT_FOREVER UINT32_MAX
 #define FAULT_HEAD    4096
 #define FAULT_JOURNAL (48u << 20)
@@ -22,7 +22,7 @@ struct fault_slot {
     _Atomic int32_t error;     /* errno; 0: it is only late */
     _Atomic uint32_t delay_ms; /* before each of these calls */
     _Atomic uint32_t short_by; /* write: bytes that are left out, instead of an error */
-    _Atomic uint32_t spare;
+    _Atomic uint32_t of_child; /* 1: of the processes that the program forked, instead of its own */
     _Atomic uint64_t calls, failed;
 };
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import struct
 
-SLOTS, HEAD, JOURNAL = 32, 4096, 48 << 20
+SLOTS, HEAD, JOURNAL = 96, 4096, 48 << 20
 SLOT = struct.Struct("<IIiIIIQQ")
 EVENT = struct.Struct("<IIIIQQQ")
 FOREVER = 0xFFFFFFFF
@@ -33,13 +33,19 @@ class Fault:
     def _at(self, call):
         return CALLS.index(call) * SLOT.size
 
-    def set(self, call, error=0, times=1, skip=0, delay_ms=0):
+    def set(self, call, error=0, times=1, skip=0, delay_ms=0, of_child=False):
         at = self._at(call)
+        self.watch_child(of_child, call)
         struct.pack_into("<I", self.map, at + 4, 0)
         struct.pack_into("<i", self.map, at + 8, error)
         struct.pack_into("<I", self.map, at + 12, delay_ms)
         struct.pack_into("<I", self.map, at, skip)
         struct.pack_into("<I", self.map, at + 4, times)
+
+    def watch_child(self, of_child, *calls):
+        """Whose calls are counted and fail: those of the program, or of the processes that it forked."""
+        for call in calls or CALLS:
+            struct.pack_into("<I", self.map, self._at(call) + 20, int(of_child))
 
     def short(self, by):
         struct.pack_into("<I", self.map, self._at("write") + 16, by)
@@ -59,7 +65,7 @@ class Fault:
         struct.pack_into("<q", self.map, USED_AT + 16, seconds * 1_000_000_000)
 
     def go_on(self, seconds):
-        """As if this much time had passed. Not under load: a sleep until a moment is the kernel's."""
+        """As if this much time had passed. Who sleeps already sleeps on."""
         struct.pack_into("<q", self.map, USED_AT + 16, seconds * 1_000_000_000)
         struct.pack_into("<q", self.map, USED_AT + 24, seconds * 1_000_000_000)
 

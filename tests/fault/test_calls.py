@@ -14,6 +14,7 @@ from lab import wait_for
 from lab.origin import after_hello, echo
 from lab.proxy import wait_descriptors
 
+LONG = bool(os.environ.get("SALLYPORT_LONG"))
 EAGER = {"attempts_per_second": 100000, "attempts_burst": 1000000, "distinct_names_per_minute": 8192}
 
 
@@ -206,6 +207,25 @@ def test_a_reload_without_descriptors(world):
     world.ends_well()
 
 
+def test_files_that_cannot_be_watched_are_watched_later(world):
+    """A change that nobody saw is found when they can be watched again, without a signal."""
+    loads = lambda: len(world.proxy.audit.events("policy_loaded"))  # noqa: E731
+    before = loads()
+    world.fault.set("inotify_add_watch", error=errno.ENOSPC, times=FOREVER)
+    world.proxy.hup()
+    wait_for(lambda: loads() > before, 10, "the load")
+    wait_for(lambda: "is not seen for now" in world.proxy.text(), 5, "it is said")
+    before = loads()
+    world.proxy.write_policy(world.lab.policy(allowed_hosts=["other.test"]))
+    world.fault.clear()
+    wait_for(lambda: loads() > before, 15, "the new policy")
+    assert world.ask("closed") == 403
+    world.proxy.write_policy(world.policy)
+    wait_for(lambda: loads() > before + 1, 10, "the old one again, seen at once")
+    world.works_again()
+    world.ends_well()
+
+
 def worker_of(proxy):
     for thread in os.listdir(f"/proc/{proxy.pid}/task"):
         if pathlib.Path(f"/proc/{proxy.pid}/task/{thread}/comm").read_text() == "sallyport-work\n":
@@ -231,18 +251,44 @@ def test_a_worker_that_crashes_ends_the_process(world):
     assert again.audit.verifies()
 
 
-def test_stopped_for_a_while(world):
-    """SIGSTOP and SIGCONT: nothing is lost and what waited is served."""
+def test_stopped_for_a_minute(world):
+    """SIGSTOP and SIGCONT: nothing is lost and what waited is served. In the short run the clocks go on by a minute while
+    it stands, which is all that the program sees of one."""
     kept = world.proxy.tunnel("kept.k.test", world.origin.port).send(b"1").expect(data=b"1")
     world.proxy.signal(signal.SIGSTOP)
     try:
         kept.send(b"2")
         waiting = world.proxy.connect("waits.k.test", world.origin.port)
         with pytest.raises(AssertionError):
-            waiting.read_reply(2.5)
+            waiting.read_reply(60 if LONG else 1)
+        world.fault.go_on(0 if LONG else 60)
     finally:
         world.proxy.signal(signal.SIGCONT)
     kept.expect(data=b"2").close()
-    waiting.close()
+    waiting.expect(status=200).close()
+    world.answered += [("kept", 200), ("waits", 200)]
     world.works_again()
     world.ends_well()
+
+
+def test_no_descriptor_is_left(world):
+    """The real thing: a limit a little above what a program at rest has. Who comes is closed at once by the one that was
+    kept back, who is there stays, a policy is refused; and all is well when there are some again."""
+    most = world.base + 8
+    proxy = world.lab.proxy(world.policy, wrapper=["prlimit", f"--nofile={most}:{most}"], args=["--workers", "1"])
+    kept = proxy.tunnel("kept.k.test", world.origin.port).send(b"1").expect(data=b"1")
+    crowd = [proxy.client().send(b"CONNECT half") for _ in range(24)]
+    turned = lambda: [client for client in crowd if not client.still_open()]  # noqa: E731
+    wait_for(lambda: len(turned()) >= 12, 5, lambda: f"12 that are turned away, have {len(turned())}")
+    assert len(turned()) < len(crowd) and {client.read_to_end(1) for client in turned()} == {b""}
+    kept.send(b"2").expect(data=b"2")
+    proxy.hup()
+    proxy.audit.event("policy_refused", seconds=10)
+    for client in crowd:
+        client.close()
+    wait_for(lambda: proxy.descriptors() <= most - 4, 10, "they are gone")
+    proxy.tunnel("after.k.test", world.origin.port).send(b"3").expect(data=b"3").close()
+    kept.send(b"4").expect(data=b"4").close()
+    assert proxy.stop() == 0
+    assert proxy.audit.outcome(host="kept.k.test")["traffic"]["bytes_in"] == 3
+    assert proxy.audit.verifies()

@@ -67,6 +67,25 @@ def test_back_forward_and_across_a_restart(lab, fault):
     assert len({r["dst_endpoint"]["hostname"] for r in again.audit.attempts()}) == len(again.audit.attempts()) >= 4
 
 
+def test_one_byte_an_hour(lab, fault):
+    """By a clock that is put on by an hour after each byte: not idle, counted to the byte, and ended by its lifetime."""
+    origin = lab.origin(after_hello(echo))
+    proxy = lab.proxy(hosts=[origin.at("a.test")], limits={"idle": "2h", "lifetime": "24h"}, wrapper=fault.wrapper)
+    client = proxy.tunnel("a.test", origin.port)
+    for hour in range(1, 24):
+        client.send(b"x").expect(data=b"x")
+        fault.go_on(hour * HOUR)
+    client.send(b"x").expect(data=b"x")
+    fault.go_on(24 * HOUR + 60)
+    proxy.connect("wakes.test", 443).expect(status=403)
+    client.send(b"x").read_to_end(5)
+    outcome = proxy.audit.outcome(host="a.test", reason="lifetime_reached")
+    assert outcome["traffic"]["bytes_in"] == 24 and outcome["duration"] > 24 * HOUR * 1000
+    assert proxy.stop() == 0
+    # Nobody beat for hours, and that is said; nothing else is.
+    assert b"in all: 0 gaps, 0 outcomes without an attempt, 1 silences" in proxy.audit.verify().stdout
+
+
 def shipped(proxy, copy):
     done = subprocess.run([proxy.binary, "audit", "ship", str(proxy.audit_dir), "--to", str(copy), "--newest"],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, **unprivileged())

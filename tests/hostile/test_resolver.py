@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lab import wait_for
+from lab.wait import never
 from lab.dns import A, AAAA, CNAME, NXDOMAIN, REFUSED, SERVFAIL, address_record, encode_name, record, response
 from rows import Row, expect_allowed, expect_refused
 from sites import LIMITS, open_names, pinned
@@ -219,6 +220,39 @@ def test_four_thousand_addresses(world, place, expect):
     addresses = [f"11.{i // 250 % 250}.{i % 250}.1" for i in range(4000)]
     addresses[place] = "10.0.0.1"
     attempt(world, f"many{place}.wild.test", expect, v4=addresses, truncate=True)
+
+
+LATE = 2 * float(LIMITS["resolve_timeout"].removesuffix("s"))
+HUGE = {
+    "addresses": lambda q, h: response(q.raw, [address_record(q.name, f"11.{i // 250}.{i % 250}.1") for i in range(1000)]
+                                       if q.type == A else []),
+    "an answer and 60,000 bytes": lambda q, h: h + bytes(60000),
+    "60,000 bytes": lambda q, h: q.raw[:2] + b"\x81\x80" + bytes(60000),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_huge_datagrams(site, kind):
+    """D-14: more than there is room for is no answer: TCP is asked, and what that says counts."""
+    name = f"huge-{list(HUGE).index(kind)}.wild.test"
+    site.dns.set(name, "127.0.0.3", raw=only(HUGE[kind]))
+    client = site.client().connect(name, site.port)
+    reply = client.read_reply()
+    if reply.status == 200:
+        client.hello(sni=name).half_close()
+        assert "tcp" in {q.transport for q in site.dns.asked(name)}
+        assert site.proxy.audit.outcome(**client.who)["dst_endpoint"]["ip"] == "127.0.0.3"
+    else:
+        assert reply.reason in ("dns_failed", "dns_timeout"), repr(reply)
+
+
+def test_an_answer_that_comes_too_late(site):
+    """Behind the deadline it opens nothing; the next one who asks may profit, judged anew."""
+    attempt(site, "late.wild.test", "R-DNST", v4=["127.0.0.3"], delay={A: LATE, AAAA: LATE})
+    seen = lambda: sum(origin.connections for origin in site.origins)  # noqa: E731
+    before = seen()
+    never(lambda: seen() > before, 1.5, "a late answer was dialled")
+    attempt(site, "late.wild.test", "ALLOW", v4=["127.0.0.3"])
 
 
 def test_chains(site):

@@ -95,6 +95,22 @@ static void a_client_that_leaves_waits_no_more(void **state)
     lab_free(lab);
 }
 
+/* It waits no more, and is told at once: its attempt is durable. */
+static void a_new_policy_ends_the_wait(void **state)
+{
+    (void)state;
+    struct lab *lab = lab_new(policy);
+    size_t taken;
+    struct lab_port *client = attempt_without_room(lab, &taken);
+    lab_swap(lab, "name: lab\nconfig: {type: self_hosted, networking: {type: limited}}\n");
+    assert_true(got_text(client, "HTTP/1.1 403 ") && got_text(client, "host_not_allowed"));
+    desk_credit_give(lab->desk, taken);
+    lab_commit(lab);
+    assert_int_equal(lab->queries, 0);
+    assert_int_equal(lab_last(lab)->final_reason, REASON_HOST);
+    lab_free(lab);
+}
+
 static void a_question_outlives_its_tunnel(void **state)
 {
     (void)state;
@@ -187,6 +203,7 @@ int main(void)
         cmocka_unit_test(a_lookup_waits_for_room),
         cmocka_unit_test(it_waits_a_second_at_most),
         cmocka_unit_test(a_client_that_leaves_waits_no_more),
+        cmocka_unit_test(a_new_policy_ends_the_wait),
         cmocka_unit_test(a_question_outlives_its_tunnel),
         cmocka_unit_test(an_environment_has_its_share_of_room),
         cmocka_unit_test(an_environment_has_its_share_of_lookups),

@@ -17,16 +17,45 @@
 
 #define CLIENTS 24
 
+/* The rate is the machine's clock's, which hardly moves here: one policy with the usual one would refuse the others'. */
 static const char *const policies[] = {
     "name: lab\nconfig: {type: self_hosted, networking: {type: limited, allowed_hosts: [a.test, b.test]}}\n"
-    "egress: {limits: {attempts_per_second: 1000000}}\n",
+    "egress: {limits: {attempts_per_second: 1000000, attempts_burst: 10000000}}\n",
     "name: lab\nconfig: {type: self_hosted, networking: {type: limited, allowed_hosts: [a.test]}}\n"
-    "egress: {limits: {attempts_per_second: 1000000, idle: 5s}}\n",
-    "name: lab\nconfig: {type: self_hosted, networking: {type: limited}}\n",
+    "egress: {limits: {attempts_per_second: 1000000, attempts_burst: 10000000, idle: 5s}}\n",
+    "name: lab\nconfig: {type: self_hosted, networking: {type: limited}}\n"
+    "egress: {limits: {attempts_per_second: 1000000, attempts_burst: 10000000}}\n",
     "name: lab\nconfig: {type: self_hosted, networking: {type: unrestricted}}\n"
-    "egress: {limits: {attempts_per_second: 1000000, tunnels: 8}}\n",
+    "egress: {limits: {attempts_per_second: 1000000, attempts_burst: 10000000, tunnels: 8}}\n",
+    "name: lab\nconfig: {type: self_hosted, networking: {type: limited}}\n"
+    "egress: {limits: {attempts_per_second: 1000000, attempts_burst: 10000000}, hosts: [{host: a.test, addresses: "
+    "[11.22.33.0/24]}, "
+    "{host: b.test, addresses: [11.22.33.0/24]}]}\n",
+    "name: lab\nconfig: {type: self_hosted, networking: {type: limited}}\n"
+    "egress: {limits: {attempts_per_second: 1000000, attempts_burst: 10000000}, hosts: [{host: a.test, addresses: "
+    "[11.22.34.0/24]}, "
+    "{host: b.test, addresses: [11.22.34.0/24]}]}\n",
 };
 #define POLICIES (sizeof policies / sizeof policies[0])
+
+/* The third byte of every address that a policy of the list lets anybody reach; 0: any. */
+static const uint8_t pins[POLICIES] = {0, 0, 0, 0, 33, 34};
+static size_t in_force;
+
+/* Sentence 5: whatever is being dialled is something that the policy in force admits. */
+static void check_dials(const struct lab *lab)
+{
+    for (size_t i = 0; i < sizeof lab->dials / sizeof lab->dials[0]; i++) {
+        const struct lab_dial *dial = &lab->dials[i];
+        for (size_t j = 0; dial->in_use && j < admitted_count(&dial->admitted); j++)
+            ASSERT(pins[in_force] == 0 || admitted_at(&dial->admitted, j)->bytes[2] == pins[in_force]);
+    }
+}
+
+/* Of all seeds: events that lead nowhere would prove nothing. */
+static struct {
+    uint64_t attempts, allowed, connects, up;
+} totals;
 
 static uint64_t seed_state;
 
@@ -222,10 +251,11 @@ static void world_event(struct lab *lab)
     static const enum dns_result results[] = {DNS_OK, DNS_OK, DNS_OK, DNS_NXDOMAIN, DNS_TIMEOUT};
     switch (pick(16)) {
     case 0:
-        lab_gate(lab, pick(3) == 0);
+        lab_gate(lab, pick(6) == 0);
         break;
     case 1:
-        lab_swap(lab, policies[pick(POLICIES)]);
+        in_force = pick(POLICIES);
+        lab_swap(lab, policies[in_force]);
         break;
     case 2:
         lab_advance(lab, pick(20) == 0 ? pick(8000) : pick(50));
@@ -234,6 +264,7 @@ static void world_event(struct lab *lab)
         lab->unknown_client = pick(20) == 0;
         lab->dns_at_once = pick(3) == 0;
         lab->dns_addr_count = pick(12) == 0 ? 2 : 1; /* the second one is forbidden */
+        lab->dns_addr[0].bytes[2] = pick(2) ? 33 : 34;
         break;
     case 4:
     case 5:
@@ -255,7 +286,7 @@ static void world_event(struct lab *lab)
         /* Keep those that are open; the ended ones have been checked when their outcome came. */
         size_t kept = 0;
         for (size_t i = 0; i < lab->attempt_count; i++)
-            if (lab->attempts[i].allowed && !lab->attempts[i].outcome)
+            if (lab->attempts[i].allowed && (!lab->attempts[i].outcome || lab->questions_recorded < lab->questions))
                 lab->attempts[kept++] = lab->attempts[i];
         lab->attempt_count = kept;
     }
@@ -266,6 +297,7 @@ static void run_seed(uint64_t seed, uint64_t events)
     static struct actor actors[CLIENTS];
     memset(actors, 0, sizeof actors);
     seed_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    in_force = 0;
     struct lab *lab = lab_new_traffic(policies[0], 2000, 4096);
     lab->dns_addr[1] = (struct ipaddr){
         .family = 4, .bytes = {127, 0, 0, 1}
@@ -281,7 +313,13 @@ static void run_seed(uint64_t seed, uint64_t events)
         default:
             client_event(lab, &actors[pick(CLIENTS)]);
         }
+        check_dials(lab);
     }
+    const struct tunnel_counters *counters = tunnels_counters(lab->tunnels);
+    totals.attempts += atomic_load(&counters->attempts);
+    totals.allowed += atomic_load(&counters->allowed);
+    totals.connects += lab->connects;
+    totals.up += atomic_load(&counters->bytes_up);
     lab_free(lab);
 }
 
@@ -298,6 +336,9 @@ int main(int argc, char **argv)
     double seconds = (double)(clock() - begin) / CLOCKS_PER_SEC;
     printf("%llu events, %.0f a second of processor time\n", (unsigned long long)(seeds * events),
            (double)(seeds * events) / (seconds > 0 ? seconds : 1));
+    printf("%llu attempts, %llu allowed, %llu dials, %llu bytes up\n", (unsigned long long)totals.attempts,
+           (unsigned long long)totals.allowed, (unsigned long long)totals.connects, (unsigned long long)totals.up);
+    ASSERT(argc > 1 || (totals.allowed > 2000 && totals.connects > 1000 && totals.up > 100000));
     printf("%llu passed, 0 failed\n", (unsigned long long)seeds);
     return 0;
 }

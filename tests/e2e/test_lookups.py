@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records of name lookups: one for each question that left, whoever waits for its answer and whatever becomes of it."""
 import json
-import struct
 import subprocess
 
 from lab import wait_for
-from lab.dns import A, AAAA, QUESTION, REFUSED, SERVFAIL, SOA, record, response
+from lab.dns import A, AAAA, REFUSED, SERVFAIL, no_aaaa
 from lab.gateway import Gateway
 from lab.origin import after_hello, echo
 from lab.proxy import unprivileged
@@ -18,12 +17,6 @@ def audit(proxy, verb, *args, expect=0):
                           stderr=subprocess.PIPE, timeout=60, **unprivileged())
     assert done.returncode == expect, f"{verb} {args}: exit {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}"
     return done.stdout.decode()
-
-
-def no_aaaa(query, honest):
-    """The name has no such address, and that may be remembered (RFC 2308)."""
-    soa = record(QUESTION, SOA, b"\0\0" + struct.pack("!IIIII", 1, 60, 60, 60, 60))
-    return [honest if query.type == A else response(query.raw, authority=[soa])]
 
 
 def by_type(records):

@@ -92,6 +92,12 @@ def response(query, answers=(), rcode=NOERROR, flags=0, authority=(), additional
     return head + query[12:end] + b"".join(answers) + b"".join(authority) + b"".join(additional)
 
 
+def no_aaaa(query, honest):
+    """The name has no such address, and that may be remembered (RFC 2308)."""
+    soa = record(QUESTION, SOA, b"\0\0" + struct.pack("!IIIII", 1, 60, 60, 60, 60))
+    return [honest if query.type == A else response(query.raw, authority=[soa])]
+
+
 class Dns:
     def __init__(self, address="127.0.0.1"):
         self.address = address

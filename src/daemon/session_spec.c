@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "session.h"
 
-#include "base/assert.h"
 #include "base/text.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 /* ---- values ---- */
 

@@ -9,8 +9,6 @@
  */
 #include "internal.h"
 
-#include "base/assert.h"
-
 #define ROUNDS 16u /* of the pump before others have their turn */
 
 static struct exchange *of(struct tunnel *t)

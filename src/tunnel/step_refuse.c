@@ -4,7 +4,6 @@
 #include "internal.h"
 
 #include "base/assert.h"
-#include "base/clock.h"
 #include "ceiling.h"
 
 #define LINGER_BYTES    (1024u * 1024u)

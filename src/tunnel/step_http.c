@@ -129,6 +129,10 @@ static enum go next_request(struct tunnel *t)
         http_close_upstream(t);
     struct buffer *in = s->in;
     size_t in_len = s->in_len;
+    if (in_len == 0 && in->cap > buffer_cap(1)) { /* of a body: who rests now need not hold it */
+        memory_buffer_drop(t, in);
+        in = NULL;
+    }
     setup_clear(s);
     s->in = in;
     s->in_len = in_len;

@@ -145,6 +145,36 @@ static void test_what_a_slow_receiver_leaves(void **state)
     lab_free(lab);
 }
 
+/* A connection that rests between two requests holds no more after a body of many bytes than after none. */
+static void test_what_a_kept_connection_holds(void **state)
+{
+    (void)state;
+    static char body[20001];
+    memset(body, 'b', sizeof body - 1);
+    struct lab *lab = lab_new(POLICY("idle: 10m"));
+    struct lab_port *client = lab_client(lab);
+    lab_send_text(client, "GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n");
+    lab_commit(lab);
+    assert_true(lab_answer(lab, 0, DNS_OK));
+    struct lab_port *upstream = lab_connect(lab, 0);
+    lab_send_text(upstream, "HTTP/1.1 204 No Content\r\n\r\n");
+    uint64_t rests = budget_used(&lab->process.memory);
+    lab_send_text(client, "POST http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\nContent-Length: 20000\r\n\r\n");
+    lab_commit(lab);
+    for (size_t at = 0; at < sizeof body - 1; at += 5000) {
+        lab_send(client, body + at, 5000);
+        assert_true(budget_used(&lab->process.memory) > rests + 65536);
+    }
+    lab_send_text(upstream, "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_false(client->proxy_closed || upstream->proxy_closed);
+    assert_in_range(budget_used(&lab->process.memory), rests - 4096, rests);
+    lab_send_text(client, "GET http://allowed.test/ HTTP/1.1\r\nHost: allowed.test\r\n\r\n");
+    lab_commit(lab);
+    assert_int_equal(lab->attempt_count, 3);
+    assert_true(lab_last(lab)->allowed);
+    lab_free(lab);
+}
+
 /* Opens half-read heads for a tenant until one is refused; gives how many were not. */
 static unsigned fill(struct lab *lab, struct tenant *tenant, struct lab_port **held)
 {
@@ -362,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_the_budget_of_an_environment),
         cmocka_unit_test(test_a_head_that_grows),
         cmocka_unit_test(test_what_a_slow_receiver_leaves),
+        cmocka_unit_test(test_what_a_kept_connection_holds),
         cmocka_unit_test(test_the_largest_is_refused_first),
         cmocka_unit_test(test_room_for_records_that_slow_heads_hold),
         cmocka_unit_test(test_the_share_of_room_counts_heads),

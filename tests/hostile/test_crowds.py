@@ -14,6 +14,7 @@ from lab.dns import A, AAAA
 from lab.gateway import Gateway
 from lab.hello import Hello
 from lab.origin import after_hello, echo
+from lab.proxy import INSTRUMENTED
 from lab.web import WebOrigin
 from sites import LIMITS
 
@@ -42,7 +43,7 @@ def two(lab, hostile, calm):
                    {"workers": 1})
 
 
-def served(gateway, name, port, within=1.0):
+def served(gateway, name, port, within=10.0 if INSTRUMENTED else 2.0):
     """The other environment's own traffic goes on, and soon."""
     begin = time.monotonic()
     with gateway.at(1) as client:
@@ -54,7 +55,7 @@ def served(gateway, name, port, within=1.0):
 def control_takes(gateway):
     """The best of a few fresh refusals: another program may have had the core."""
     took = []
-    for _ in range(5):
+    while not took or (min(took) > 0.1 and len(took) < 10):
         begin = time.monotonic()
         with gateway.at(1) as client:
             client.connect("control.denied.test", 443).expect(status=403, seconds=5)
@@ -111,7 +112,7 @@ def test_lookups_that_hang(lab):
 
 def test_slow_heads(lab):
     """R-01: a byte now and then on thousands of connections: each ends at its deadline, which no byte moves."""
-    count, deadline = 3000, 3.0
+    count, deadline = 600 if INSTRUMENTED else 3000, 3.0
     origin = lab.origin(after_hello(echo))
     gateway = two(lab, lab.policy(name="env-a", allowed_hosts=["a.test"], limits={**EAGER, "head_timeout": "3s"}),
                   lab.policy(name="env-b", hosts=[origin.at("b.test")], limits=EAGER))
@@ -120,10 +121,11 @@ def test_slow_heads(lab):
         open_until = time.monotonic()
         while time.monotonic() < begin + deadline - 0.5:
             for s in sockets[::7]:
-                s.send(b"x")
+                with contextlib.suppress(OSError):  # where it took long to connect them, the first ones are over
+                    s.send(b"x")
             served(gateway, "b.test", origin.port)
         wait_for(lambda: len(readable(sockets)) == count, 15, lambda: f"{len(readable(sockets))} answers")
-        assert time.monotonic() - open_until < deadline + 4
+        assert time.monotonic() - open_until < deadline + (15 if INSTRUMENTED else 4)
         assert all(s.recv(4096).startswith(b"HTTP/1.1 408 ") for s in sockets)
         assert reached(gateway, "head_timeout") == count
         served(gateway, "b.test", origin.port)
@@ -227,13 +229,14 @@ def test_nobody_floods(lab):
     gateway = Gateway(lab, [(lab.policy(name="env-a", allowed_hosts=["a.test"]), {"sources": ["127.99.0.0/16"]})],
                       [{"listen": "127.0.0.1:0", "by": "source"}], {"workers": 1})
     head = b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n"
-    count, seen = 3000, []
+    count, seen, begin = 3000, [], time.monotonic()
     for _ in range(count // 500):
         with crowd(gateway.endpoints[0], [head] * 500) as sockets:
             wait_for(lambda: len(readable(sockets)) == 500, 15, lambda: f"{len(readable(sockets))} answers")
             seen += [int(s.recv(4096).split()[1]) for s in sockets]
-    assert set(seen) == {403, 429} and 2000 <= seen.count(403) <= 2600, {s: seen.count(s) for s in set(seen)}
+    most = 2001 + 50 * (time.monotonic() - begin)
+    assert set(seen) == {403, 429} and 2000 <= seen.count(403) <= most, {s: seen.count(s) for s in set(seen)}
     wait_for(lambda: sum(r.get("count") or 1 for r in gateway.audit.attempts(environment="-")) == count, 10,
              "each is counted")
-    assert len(gateway.audit.attempts(environment="-")) < 2700
+    assert len(gateway.audit.attempts(environment="-")) <= most + 60  # and one a second for the rest
     assert gateway.stop() == 0 and gateway.audit.verifies()

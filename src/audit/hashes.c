@@ -23,7 +23,7 @@ struct array {
 struct hashes {
     bool read_only;
     bool lost; /* a hash is neither in a file nor in a buffer: only a new start derives it again */
-    uint64_t different, missing, first_different_leaf;
+    uint64_t different, missing, unread, first_different_leaf;
     struct array arrays[TREE_ARRAYS];
 };
 
@@ -142,6 +142,10 @@ void hashes_emit(void *arg, unsigned array, uint64_t index, const uint8_t hash[s
         const uint8_t *stored = stored_hash(a, index);
         if (stored != NULL && memcmp(stored, hash, DIGEST_BYTES) == 0)
             return;
+        if (stored == NULL && h->read_only) {
+            h->unread++;
+            return;
+        }
         h->different++;
         if (array == 0 && h->first_different_leaf == UINT64_MAX)
             h->first_different_leaf = index;
@@ -211,6 +215,11 @@ uint64_t hashes_different(const struct hashes *h, uint64_t *out_first_leaf)
 {
     *out_first_leaf = h->first_different_leaf;
     return h->different;
+}
+
+uint64_t hashes_unread(const struct hashes *h)
+{
+    return h->unread;
 }
 
 uint64_t hashes_missing(const struct hashes *h)

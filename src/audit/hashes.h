@@ -29,6 +29,8 @@ struct tree_source hashes_source(struct hashes *h, struct digest *digest);
 /* What was compared and differed: how many, and the first of array 0 (UINT64_MAX: none). */
 uint64_t hashes_different(const struct hashes *h, uint64_t *out_first_leaf);
 uint64_t hashes_missing(const struct hashes *h);
+/* Opened for reading: of those, how many could not be looked at. */
+uint64_t hashes_unread(const struct hashes *h);
 /* The arrays are long enough for a tree of this size. */
 bool hashes_cover(const struct hashes *h, uint64_t size);
 /* The stored hash of a leaf; false if there is none. */

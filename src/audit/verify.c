@@ -79,7 +79,11 @@ static void judge_hashes(struct verify *v, const struct hashes *h)
 {
     uint64_t first = UINT64_MAX;
     struct verify_report *r = v->report;
-    uint64_t different = hashes_different(h, &first);
+    uint64_t different = hashes_different(h, &first), unread = hashes_unread(h);
+    if (unread > 0)
+        verify_finding(r, VERIFY_FAILED, "hashes/ cannot be read in %llu places", (unsigned long long)unread);
+    if (unread > 0 && different == 0)
+        return;
     if (different == 0) {
         verify_proven(r, "the hash arrays agree with the segments");
         return;

@@ -11,6 +11,14 @@
 #define SILENCE_NS    (180ull * 1000000000u) /* a heartbeat is written each minute */
 #define SAID_MOST     8                      /* of one kind; the rest is counted */
 
+/* Nothing is known of it, which is no sign that somebody changed it. */
+static bool say_unread(struct verify *v, struct span name, int error)
+{
+    verify_finding(v->report, VERIFY_FAILED, "blobs/%.*s cannot be read: %s", (int)name.len, (const char *)name.data,
+                   strerror(error));
+    return true;
+}
+
 static bool blob_is_whole(struct verify *v, struct span name)
 {
     char path[80], hex[2 * DIGEST_BYTES + 1] = {0}, buffer[65536];
@@ -18,13 +26,16 @@ static bool blob_is_whole(struct verify *v, struct span name)
     snprintf(path, sizeof path, "blobs/%.*s", (int)name.len, (const char *)name.data);
     int fd = openat(v->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return false;
+        return errno == ENOENT || errno == ELOOP ? false : say_unread(v, name, errno);
     digest_begin(v->digest);
     ssize_t got;
     while ((got = read(fd, buffer, sizeof buffer)) > 0)
         digest_add(v->digest, span_make(buffer, (size_t)got));
+    int error = got < 0 ? errno : 0;
     close(fd);
     digest_end(v->digest, hash);
+    if (error != 0)
+        return say_unread(v, name, error);
     struct outbuf o = outbuf_make(hex, sizeof hex - 1);
     outbuf_hex(&o, span_make(hash, sizeof hash));
     return got == 0 && span_is(name, hex);

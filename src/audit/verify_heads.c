@@ -10,6 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A disk that cannot be read has changed nothing. */
+static enum verify_result unread_or_broken(enum err err)
+{
+    return err == ERR_IO || err == ERR_NO_MEMORY ? VERIFY_FAILED : VERIFY_TAMPERED;
+}
+
 static bool read_key(struct verify *v)
 {
     char text[NOTE_VKEY_MAX];
@@ -22,13 +28,14 @@ static bool read_key(struct verify *v)
         return false;
     }
     int keys = openat(v->dir, "keys", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    enum err err = keys < 0 ? ERR_NOT_FOUND : io_read_file(keys, "log.vkey", text, sizeof text, &len);
+    enum err err =
+        keys < 0 ? errno == ENOENT ? ERR_NOT_FOUND : ERR_IO : io_read_file(keys, "log.vkey", text, sizeof text, &len);
     if (keys >= 0)
         close(keys);
     if (err == ERR_NONE)
         err = note_key_parse(span_make(text, len), &v->key);
     if (err != ERR_NONE) {
-        verify_finding(r, VERIFY_TAMPERED, "keys/log.vkey is missing or broken (%s)", err_text(err));
+        verify_finding(r, unread_or_broken(err), "keys/log.vkey is missing or broken (%s)", err_text(err));
         return false;
     }
     v->key_is_ours = true;
@@ -131,7 +138,7 @@ static bool read_current(struct verify *v, struct tree_head *out)
     if (err == ERR_NONE)
         err = note_checkpoint_parse(span_make(text, len), &c, &covered);
     if (err != ERR_NONE || covered != len) {
-        verify_finding(v->report, VERIFY_TAMPERED, "checkpoint is not a checkpoint (%s)", err_text(err));
+        verify_finding(v->report, unread_or_broken(err), "checkpoint is not a checkpoint (%s)", err_text(err));
         return false;
     }
     if (!verify_signature(v, &c)) {
@@ -178,7 +185,8 @@ bool verify_read_heads(struct verify *v)
     struct verify_report *r = v->report;
     enum err err = logdir_read_origin(v->dir, v->origin, hash);
     if (err != ERR_NONE) {
-        verify_finding(r, err == ERR_NOT_FOUND ? VERIFY_UNAVAILABLE : VERIFY_TAMPERED, "log.json: %s", err_text(err));
+        verify_finding(r, err == ERR_NOT_FOUND ? VERIFY_UNAVAILABLE : unread_or_broken(err), "log.json: %s",
+                       err_text(err));
         return false;
     }
     struct outbuf o = outbuf_make(v->log_json_hash, sizeof v->log_json_hash - 1);

@@ -118,7 +118,7 @@ int audit_verb_query(int argc, char **argv)
             fwrite(leaf.data, 1, leaf.len, stdout);
             putchar('\n');
         } else {
-            audit_print(index, leaf);
+            err = audit_print(index, leaf);
         }
     }
     audit_query_close(query);

@@ -7,6 +7,7 @@
 #include "audit/reader.h"
 #include "cli/verbs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct replay {
     size_t policy_count;
     struct diag diag;
     uint64_t same, different, without_policy, not_decided;
+    enum err failed; /* to load one of them: nothing is said of the log by it */
 };
 
 /* Reasons that a policy gives from what a record holds; others came from limits, peers or the network. */
@@ -68,8 +70,13 @@ static struct policy *policy_of(struct replay *r, const struct logged *logged)
         return NULL;
     struct replay_policy *p = &r->policies[r->policy_count++];
     snprintf(p->id, sizeof p->id, "%s", logged->policy_id);
-    if (logged_policy(r->args->dir, logged, &r->diag, &p->texts, &p->policy) != ERR_NONE)
+    errno = 0;
+    enum err err = logged_policy(r->args->dir, logged, &r->diag, &p->texts, &p->policy);
+    if (err != ERR_NONE)
         p->policy = NULL;
+    /* That it could not be read, or for want of memory, says nothing of what the log has. */
+    if (err != ERR_NONE && (errno == ENOMEM || errno == EMFILE || errno == ENFILE || errno == EIO))
+        r->failed = errno == ENOMEM ? ERR_NO_MEMORY : ERR_IO;
     if (p->policy != NULL && strcmp(policy_id(p->policy), p->id) != 0) { /* a list beside it is another now */
         policy_unref(p->policy);
         p->policy = NULL;
@@ -179,8 +186,9 @@ static enum err replay_all(struct replay *r)
     while (err == ERR_NONE && (err = audit_reader_next(reader, &index, &leaf)) == ERR_NONE) {
         struct logged logged;
         enum logged_kind kind = logged_take(leaf, &logged);
-        if (kind != LOGGED_OTHER)
+        if (kind == LOGGED_ATTEMPT || kind == LOGGED_OUTCOME)
             judge(r, index, &logged, kind == LOGGED_OUTCOME);
+        err = kind == LOGGED_UNREAD ? ERR_NO_MEMORY : r->failed;
     }
     audit_reader_close(reader);
     return err == ERR_AGAIN ? ERR_NONE : err;

@@ -4,6 +4,7 @@
 
 #include "audit/reader.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <time.h>
@@ -85,13 +86,16 @@ static void put_flow(json_t *record, json_t *metadata, json_t *unmapped)
         printf(" %lld times", (long long)json_integer_value(count));
 }
 
-void audit_print(uint64_t index, struct span leaf)
+enum err audit_print(uint64_t index, struct span leaf)
 {
     json_error_t error;
+    errno = 0; /* the library does not tell want of memory from wrong text */
     json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, &error);
+    if (record == NULL && errno == ENOMEM)
+        return ERR_NO_MEMORY;
     if (record == NULL) {
         printf("entry %llu is not JSON: %s\n", (unsigned long long)index, error.text);
-        return;
+        return ERR_NONE;
     }
     json_t *metadata = json_object_get(record, "metadata"), *unmapped = json_object_get(record, "unmapped");
     put_time(record);
@@ -105,6 +109,7 @@ void audit_print(uint64_t index, struct span leaf)
     }
     putchar('\n');
     json_decref(record);
+    return ERR_NONE;
 }
 
 static int finish(enum err err, const char *dir)
@@ -129,7 +134,9 @@ int audit_tail(const char *dir, uint64_t from, bool json, bool follow)
             fwrite(leaf.data, 1, leaf.len, stdout);
             putchar('\n');
         } else if (err == ERR_NONE) {
-            audit_print(index, leaf);
+            err = audit_print(index, leaf);
+            if (err != ERR_NONE)
+                break;
         } else if (err != ERR_AGAIN || !follow) {
             break;
         } else {

@@ -6,6 +6,7 @@
 
 #include "audit/reader.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +101,10 @@ enum logged_kind logged_take(struct span leaf, struct logged *out)
     static const char flow[] = "{\"action_id\":";
     if (leaf.len < sizeof flow || memcmp(leaf.data, flow, sizeof flow - 1) != 0)
         return LOGGED_OTHER;
+    errno = 0; /* the library does not tell want of memory from wrong text */
     json_t *record = json_loadb((const char *)leaf.data, leaf.len, 0, NULL);
+    if (record == NULL && errno == ENOMEM)
+        return LOGGED_UNREAD;
     const char *code = record_text(json_object_get(record, "metadata"), "event_code");
     json_t *to = json_object_get(record, "dst_endpoint");
     enum logged_kind kind = strcmp(code, "attempt") == 0   ? LOGGED_ATTEMPT

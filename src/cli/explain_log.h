@@ -24,8 +24,9 @@ struct logged {
 /* The last word of the log about this request id (with or without hyphens). ERR_NOT_FOUND; ERR_INVALID: no id. */
 MUST_CHECK enum err logged_find(const char *dir, const char *request, struct logged *out);
 
-/* What one entry says of its own. An aggregated record, and one without a target, is none. */
-enum logged_kind { LOGGED_OTHER, LOGGED_ATTEMPT, LOGGED_OUTCOME };
+/* What one entry says of its own. An aggregated record, and one without a target, is none.
+ * LOGGED_UNREAD: there was no memory to read it. */
+enum logged_kind { LOGGED_OTHER, LOGGED_ATTEMPT, LOGGED_OUTCOME, LOGGED_UNREAD };
 enum logged_kind logged_take(struct span leaf, struct logged *out);
 
 /* The policy then in force, from the texts beside the log. ERR_NOT_FOUND: they are not there. `texts` is to be freed in

@@ -98,7 +98,8 @@ def test_a_part_is_killed_under_load(lab, what):
         wait_for(lambda: len(load.answered) >= goal, 20, lambda: f"{goal} answers, have {len(load.answered)}")
         if what == "signer":
             os.kill(signer_of(proxy), signal.SIGKILL)
-            assert proxy.wait(20) == 1 and "the signer has ended" in proxy.text()
+            assert proxy.wait(20) == 1
+            wait_for(lambda: "the signer has ended" in proxy.text(), what="it is said")
         else:
             workers = [int(t) for t in os.listdir(f"/proc/{proxy.pid}/task")
                        if pathlib.Path(f"/proc/{proxy.pid}/task/{t}/comm").read_text() == "sallyport-work\n"]

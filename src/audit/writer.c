@@ -205,7 +205,7 @@ static uint64_t next_wake(const struct audit_log *log)
         at = log->marked_ns + NS_PER_S; /* who is gated writes nothing that would wake anybody */
     uint64_t sign = log->last_checkpoint_ns + (log->signed_head.size != log->tree.size ? CHECKPOINT_NS : IDLE_NS);
     uint64_t lazy = log->batch.oldest_ns + LAZY_NS;
-    if (sign < at && log->batch.count == 0)
+    if (sign < at && log->batch.count == 0 && log->trouble != TROUBLE_SIGNER) /* or gate_try_open() signs */
         at = sign;
     if (log->batch.count > 0 && lazy < at)
         at = lazy;
@@ -229,12 +229,18 @@ static void flag_desks(struct audit_log *log, bool resting, bool lightly)
     }
 }
 
+/* An answer is waited for only where checkpoint() would take it: one that is left lying would wake for nothing. */
+static bool takes_answer(const struct audit_log *log)
+{
+    return signer_owes(log->signer) && log->segment.fd >= 0 && log->batch.count == 0 && log->trouble != TROUBLE_SIGNER;
+}
+
 static void wait_for_bell(struct audit_log *log, uint64_t wait_ns)
 {
     struct timespec timeout = {.tv_sec = (time_t)(wait_ns / NS_PER_S), .tv_nsec = (long)(wait_ns % NS_PER_S)};
     struct pollfd events[] = {
-        {.fd = log->wake_fd,           .events = POLLIN                               },
-        {.fd = signer_fd(log->signer), .events = signer_owes(log->signer) ? POLLIN : 0}, /* or its end */
+        {.fd = log->wake_fd,           .events = POLLIN                        },
+        {.fd = signer_fd(log->signer), .events = takes_answer(log) ? POLLIN : 0}, /* or its end */
     };
     uint64_t count;
     if (ppoll(events, 2, &timeout, NULL) > 0 && read(log->wake_fd, &count, sizeof count) < 0)

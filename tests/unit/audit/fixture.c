@@ -53,6 +53,7 @@ enum audit_start fixture_open(struct fixture *f)
         .segment_bytes = f->segment_bytes == 0 ? 1u << 20 : f->segment_bytes,
         .reserve_bytes = 65536,
         .snapshot_entries = f->snapshot_entries,
+        .unsigned_max_ms = f->unsigned_max_ms,
     };
     enum audit_start result = audit_log_open(&options, &f->log, f->message, sizeof f->message);
     if (result == AUDIT_START_OK) {

@@ -16,7 +16,7 @@ struct fixture {
     struct audit_log *log;
     struct desk *desk;
     int wake[2]; /* a pipe: one byte for each notify */
-    uint64_t segment_bytes, snapshot_entries;
+    uint64_t segment_bytes, snapshot_entries, unsigned_max_ms;
     char message[256];
 };
 

@@ -224,7 +224,10 @@ def session(world):
 
 def sign(world):
     """A record, and a head over it."""
-    size = lambda: int((world.proxy.audit_dir / "checkpoint").read_text().splitlines()[1])  # noqa: E731
+    def size():
+        path = world.proxy.audit_dir / "checkpoint"
+        return int(path.read_text().splitlines()[1]) if path.exists() else 0
+
     name, status = denied(world)
     if status != 403:
         return False

@@ -280,8 +280,8 @@ static void test_silence_starts_the_next_after_250_ms(void **state)
     listener = listen_on(2, &port, 10);
     struct admitted admitted = admit(port, addresses, 3);
 
-    call_begin(&call);
     uint64_t since = lab_now_ms();
+    call_begin(&call);
 
     call_start(&call, &admitted, 5000);
     UNTIL(call.loop, call.calls == 1);

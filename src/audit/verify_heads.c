@@ -112,8 +112,11 @@ static bool read_log(struct verify *v)
         done = text != NULL;
         while (done && len < (size_t)st.st_size) {
             ssize_t got = read(fd, text + len, (size_t)st.st_size - len);
+            if (got < 0 && errno == EINTR)
+                continue;
+            done = got >= 0;
             if (got <= 0)
-                break;
+                break; /* it was cut meanwhile: what is there is judged */
             len += (size_t)got;
         }
     }

@@ -62,6 +62,8 @@ LOOSE = {"status", "explain", "explain denied"}
 def is_right(verb, done, good, found, where):
     assert done.returncode not in CRASHES, f"{where}: {done}"
     if done.returncode == good.returncode:
+        if verb == "check" and re.search(rb"^[1-9]\d* more are not shown$", done.stdout, re.M):
+            return
         if verb in LOOSE or verb == "replay" and re.search(rb" [1-9]\d* without their policy", done.stdout):
             return
         assert DURATION.sub(b"", done.stdout) == DURATION.sub(b"", good.stdout), where
@@ -91,7 +93,7 @@ def test_what_cannot_be_read(log, fault, verb):
     good = run(log, fault, words, log.audit_dir)
     made = {call: fault.calls(call) - before[call] for call in READS}
     for call, count in made.items():
-        for skip in spread(count, 4) if count else []:
+        for skip in spread(count, 12 if call == "read" else 4) if count else []:
             if skip >= count:
                 continue
             fault.set(call, error=READS[call], skip=skip)

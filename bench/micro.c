@@ -10,6 +10,7 @@
 #define REPEAT_NS 10000000u
 
 static const char *only;
+static uint64_t fixed; /* times that each row runs, without a clock; 0: as often as its timing needs */
 static bool as_json;
 static bool first = true;
 
@@ -43,6 +44,10 @@ void micro_row(const struct micro *row)
         return;
     if (row->check != NULL && !row->check())
         die("%s: the result is wrong, nothing is measured", row->name);
+    if (fixed > 0) {
+        row->run(fixed);
+        return;
+    }
     uint64_t times = 1;
     while (time_of(row, times) < REPEAT_NS)
         times *= 2;
@@ -64,6 +69,7 @@ int main(int argc, char **argv)
     const struct option_row rows[] = {
         {"only",  OPTION_TEXT,   &only,    "rows with this in their name"                       },
         {"names", OPTION_NUMBER, &names,   "names of the large policy; 0: no policy is measured"},
+        {"times", OPTION_NUMBER, &fixed,   "only run each row so often (bench/instructions)"    },
         {"json",  OPTION_FLAG,   &as_json, "as JSON"                                            },
     };
     options_read(argc, argv, "times functions of the rooms", rows, sizeof rows / sizeof rows[0]);

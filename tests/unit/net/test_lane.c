@@ -244,6 +244,30 @@ static void test_both_directions_by_splice(void **state)
     }
 }
 
+/* Small pieces end the splicing only when many come in a row: a reader that keeps up meets one now and then. */
+static void test_small_pieces_in_a_row_end_the_splicing(void **state)
+{
+    (void)state;
+    static const unsigned char bytes[8192];
+    struct relay r;
+    uint64_t sent = 0;
+
+    relay_begin(&r, 4, 4096, true);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        assert_int_equal(write(r.client, bytes, sizeof(bytes)), sizeof(bytes));
+        sent += sizeof(bytes);
+        UNTIL(r.loop, r.up.bytes_out == sent);
+        assert_true(r.up.bulk);
+        for (unsigned i = 1; i <= 8; i++) {
+            assert_int_equal(write(r.client, bytes, 10), 10);
+            sent += 10;
+            UNTIL(r.loop, r.up.bytes_out == sent);
+            assert_int_equal(r.up.bulk, i < 8);
+        }
+    }
+    relay_end(&r);
+}
+
 static void test_empty_streams(void **state)
 {
     (void)state;
@@ -610,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_directions_by_copy),
         cmocka_unit_test(test_both_directions_by_splice),
+        cmocka_unit_test(test_small_pieces_in_a_row_end_the_splicing),
         cmocka_unit_test(test_empty_streams),
         cmocka_unit_test(test_pipes_are_bounded),
         cmocka_unit_test(test_splice_falls_back_without_pipes),

@@ -137,6 +137,21 @@ void lab_send_text(struct lab_port *p, const char *text)
     lab_send(p, text, strlen(text));
 }
 
+bool lab_got_text(const struct lab_port *p, const char *text)
+{
+    return p->got_len >= strlen(text) && memmem(p->got, p->got_len, text, strlen(text)) != NULL;
+}
+
+struct lab_port *lab_ask(struct lab *lab, struct lab_port *client, const char *request)
+{
+    lab_send_text(client, request);
+    lab_commit(lab);
+    ASSERT(lab_answer(lab, 0, DNS_OK));
+    struct lab_port *upstream = lab_connect(lab, 0);
+    ASSERT(upstream != NULL);
+    return upstream;
+}
+
 void lab_finish(struct lab_port *p, enum lab_end end)
 {
     p->end = end;

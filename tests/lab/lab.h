@@ -107,6 +107,10 @@ struct lab_port *lab_client(struct lab *lab);                                   
 struct lab_port *lab_client_says(struct lab *lab, const void *bytes, size_t len); /* connects with these bytes */
 void lab_send(struct lab_port *party, const void *bytes, size_t len);
 void lab_send_text(struct lab_port *party, const char *text);
+/* Whether this stands anywhere in what the party was sent. */
+bool lab_got_text(const struct lab_port *party, const char *text);
+/* One request up to the upstream that is to serve it: recorded, resolved, connected. */
+struct lab_port *lab_ask(struct lab *lab, struct lab_port *client, const char *request);
 void lab_finish(struct lab_port *party, enum lab_end end);
 void lab_open_window(struct lab_port *party, size_t bytes);
 bool lab_answer(struct lab *lab, size_t index, enum dns_result result); /* a lookup under way */

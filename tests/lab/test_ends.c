@@ -28,21 +28,6 @@
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"                                \
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nframe"
 
-static bool got_text(const struct lab_port *p, const char *text)
-{
-    return p->got_len >= strlen(text) && memmem(p->got, p->got_len, text, strlen(text)) != NULL;
-}
-
-static struct lab_port *ask(struct lab *lab, struct lab_port *client, const char *request)
-{
-    lab_send_text(client, request);
-    lab_commit(lab);
-    assert_true(lab_answer(lab, 0, DNS_OK));
-    struct lab_port *upstream = lab_connect(lab, 0);
-    assert_non_null(upstream);
-    return upstream;
-}
-
 /* The attempt has its outcome, and its upstream is closed. */
 static void ended(struct lab *lab, const struct lab_port *upstream, enum reason reason)
 {
@@ -71,11 +56,11 @@ static void an_upstream_that_resets_in_the_middle_of_a_body(void **state)
     (void)state;
     struct lab *lab = lab_new(POLICY(""));
     struct lab_port *client = lab_client(lab);
-    struct lab_port *upstream = ask(lab, client, POST("Content-Length: 50\r\n") "abc");
+    struct lab_port *upstream = lab_ask(lab, client, POST("Content-Length: 50\r\n") "abc");
     lab_open_window(upstream, 0);
     lab_send_text(client, "more, that waits for the upstream");
     lab_finish(upstream, LAB_RESET);
-    assert_true(got_text(client, "HTTP/1.1 502 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 502 "));
     ended(lab, upstream, REASON_UPSTREAM);
     lab_free(lab);
 }
@@ -85,11 +70,11 @@ static void an_upstream_that_resets_in_the_middle_of_its_answer(void **state)
     (void)state;
     struct lab *lab = lab_new(POLICY(""));
     struct lab_port *client = lab_client(lab);
-    struct lab_port *upstream = ask(lab, client, GET);
+    struct lab_port *upstream = lab_ask(lab, client, GET);
     lab_send_text(upstream, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
     lab_finish(upstream, LAB_RESET);
     cut(lab, client, upstream, REASON_UPSTREAM_RESET);
-    assert_false(got_text(client, " 502 "));
+    assert_false(lab_got_text(client, " 502 "));
     lab_free(lab);
 }
 
@@ -99,7 +84,7 @@ static void a_client_that_resets_while_it_is_answered(void **state)
     for (int full = 0; full < 2; full++) {
         struct lab *lab = lab_new(POLICY(""));
         struct lab_port *client = lab_client(lab);
-        struct lab_port *upstream = ask(lab, client, GET);
+        struct lab_port *upstream = lab_ask(lab, client, GET);
         static char early[8192]; /* with these nothing more is read, and only the next send finds the reset */
         memset(early, 'e', sizeof early - 1);
         if (full)
@@ -157,7 +142,7 @@ static void no_room_for_a_request(void **state)
     leave_room(lab, 0);
     lab_send_text(client, "Host: allowed.test\r\n\r\n");
     lab_commit(lab);
-    assert_true(got_text(client, "HTTP/1.1 503 ") && got_text(client, "limit_reached"));
+    assert_true(lab_got_text(client, "HTTP/1.1 503 ") && lab_got_text(client, "limit_reached"));
     assert_int_equal(lab_last(lab)->reason, REASON_LIMIT);
     assert_int_equal(lab->queries, 0);
     lab_free(lab);
@@ -179,12 +164,12 @@ static void no_room_for_an_answer(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct lab *lab = lab_new(POLICY(""));
         struct lab_port *client = lab_client(lab);
-        struct lab_port *upstream = ask(lab, client, GET);
+        struct lab_port *upstream = lab_ask(lab, client, GET);
         leave_room(lab, cases[i].room);
         lab_send_text(upstream, cases[i].answer);
         if (!upstream->proxy_closed)
             lab_send_text(upstream, cases[i].more);
-        assert_int_equal(got_text(client, "HTTP/1.1 503 "), cases[i].told);
+        assert_int_equal(lab_got_text(client, "HTTP/1.1 503 "), cases[i].told);
         if (!cases[i].told)
             assert_true(client->proxy_closed && client->proxy_reset);
         ended(lab, upstream, REASON_LIMIT);
@@ -197,7 +182,7 @@ static void no_room_for_a_websocket(void **state)
     (void)state;
     struct lab *lab = lab_new(POLICY(""));
     struct lab_port *client = lab_client(lab);
-    struct lab_port *upstream = ask(lab, client, UPGRADE);
+    struct lab_port *upstream = lab_ask(lab, client, UPGRADE);
     leave_room(lab, 8192); /* for reading and for the head, and not for both in one piece */
     lab_send_text(upstream, SWITCHED);
     cut(lab, client, upstream, REASON_LIMIT);
@@ -214,17 +199,17 @@ static void an_upload_stops_at_the_byte(void **state)
     struct lab_port *client = lab_client(lab);
     static char body[5001];
     memset(body, 'b', sizeof body - 1);
-    struct lab_port *upstream = ask(lab, client, POST("Content-Length: 5000\r\n"));
+    struct lab_port *upstream = lab_ask(lab, client, POST("Content-Length: 5000\r\n"));
     lab_send_text(client, body);
     assert_int_equal(upstream->got_len, 1024);
-    assert_true(got_text(client, "HTTP/1.1 413 ") && got_text(client, "bytes_ceiling"));
+    assert_true(lab_got_text(client, "HTTP/1.1 413 ") && lab_got_text(client, "bytes_ceiling"));
     ended(lab, upstream, REASON_BYTES);
     assert_int_equal(lab_last(lab)->up, 1024);
     /* And nothing new begins. */
     client = lab_client(lab);
     lab_send_text(client, GET);
     lab_commit(lab);
-    assert_true(got_text(client, "HTTP/1.1 413 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 413 "));
     assert_int_equal(lab->queries, 1);
     lab_free(lab);
 }
@@ -236,7 +221,7 @@ static void an_answer_stops_at_the_byte(void **state)
     struct lab_port *client = lab_client(lab);
     static char body[5001];
     memset(body, 'b', sizeof body - 1);
-    struct lab_port *upstream = ask(lab, client, GET);
+    struct lab_port *upstream = lab_ask(lab, client, GET);
     lab_send_text(upstream, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
     lab_send_text(upstream, body);
     assert_int_equal(client->got_len, 1024);
@@ -254,7 +239,7 @@ static void a_tunnel_at_its_ceiling(void **state)
     for (int way = 0; way < 4; way++) {
         struct lab *lab = lab_new(POLICY("egress: {limits: {bytes_up: 1KiB}}\n"));
         struct lab_port *client = lab_client(lab);
-        struct lab_port *upstream = ask(lab, client, CONNECT);
+        struct lab_port *upstream = lab_ask(lab, client, CONNECT);
         uint8_t bytes[2048] = {0};
         struct hello_build spec = {.sni = "allowed.test", .alpn = "h2"};
         size_t hello = hello_build(&spec, bytes, sizeof bytes);
@@ -266,7 +251,7 @@ static void a_tunnel_at_its_ceiling(void **state)
         if (way < 3) {
             lab_turn(lab);
             lab_send_text(upstream, "back"); /* the other direction has no ceiling */
-            assert_true(got_text(client, "back"));
+            assert_true(lab_got_text(client, "back"));
             assert_false(client->proxy_closed);
         }
         if (way == 0) {
@@ -300,7 +285,7 @@ static void two_tunnels_under_one_ceiling(void **state)
     struct lab_port *clients[2], *upstreams[2];
     for (int i = 0; i < 2; i++) {
         clients[i] = lab_client(lab);
-        upstreams[i] = ask(lab, clients[i], CONNECT);
+        upstreams[i] = lab_ask(lab, clients[i], CONNECT);
         lab_send(clients[i], bytes, hello);
     }
     lab_open_window(upstreams[0], 0);
@@ -342,7 +327,7 @@ static void a_client_for_whose_records_there_is_no_room(void **state)
         assert_int_equal(client->got_len, 0);
         if (late) {
             lab_advance(lab, 1);
-            assert_true(got_text(client, "HTTP/1.1 503 ") && got_text(client, "audit_unavailable"));
+            assert_true(lab_got_text(client, "HTTP/1.1 503 ") && lab_got_text(client, "audit_unavailable"));
             assert_true(client->proxy_shut);
             lab_commit(lab);
             assert_int_equal(lab->attempt_count, 0);
@@ -365,17 +350,17 @@ static void an_exchange_behind_a_shut_gate(void **state)
     (void)state;
     struct lab *lab = lab_new(POLICY(""));
     struct lab_port *client = lab_client(lab);
-    struct lab_port *upstream = ask(lab, client, POST("Content-Length: 10\r\n") "abc");
+    struct lab_port *upstream = lab_ask(lab, client, POST("Content-Length: 10\r\n") "abc");
     desk_set_gate(lab->desk, true); /* nobody is told */
     lab_send_text(client, "de");
-    assert_true(got_text(upstream, "\r\n\r\nabcde"));
+    assert_true(lab_got_text(upstream, "\r\n\r\nabcde"));
     lab_advance(lab, 5000);
     lab_send_text(client, "fghij");
     lab_send_text(upstream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    assert_false(got_text(upstream, "fghij"));
+    assert_false(lab_got_text(upstream, "fghij"));
     assert_int_equal(client->got_len, 0);
     lab_gate(lab, false);
-    assert_true(got_text(upstream, "abcdefghij") && got_text(client, "\r\n\r\nok"));
+    assert_true(lab_got_text(upstream, "abcdefghij") && lab_got_text(client, "\r\n\r\nok"));
     lab_commit(lab);
     assert_int_equal(lab_last(lab)->final_reason, REASON_ALLOWED);
     /* The next one stands until it is reset. */
@@ -401,8 +386,8 @@ static void a_refusal_without_evidence(void **state)
     lab_send_text(client, "CONNECT denied.test:443 HTTP/1.1\r\nHost: denied.test:443\r\n\r\n");
     assert_int_equal(client->got_len, 0);
     lab_gate(lab, true);
-    assert_true(got_text(client, "HTTP/1.1 503 ") && got_text(client, "audit_unavailable"));
-    assert_false(got_text(client, "host_not_allowed"));
+    assert_true(lab_got_text(client, "HTTP/1.1 503 ") && lab_got_text(client, "audit_unavailable"));
+    assert_false(lab_got_text(client, "host_not_allowed"));
     lab_gate(lab, false);
     lab_commit(lab);
     assert_int_equal(lab_last(lab)->reason, REASON_HOST);
@@ -418,7 +403,7 @@ static void no_name_server(void **state)
     lab_send_text(client, CONNECT);
     lab_commit(lab);
     lab_commit(lab);
-    assert_true(got_text(client, "HTTP/1.1 502 ") && got_text(client, "dns_failed"));
+    assert_true(lab_got_text(client, "HTTP/1.1 502 ") && lab_got_text(client, "dns_failed"));
     assert_int_equal(lab_last(lab)->final_reason, REASON_DNS);
     assert_int_equal(lab_last(lab)->end, FLOW_END_FAILED);
     assert_int_equal(lab->connects, 0);
@@ -432,12 +417,12 @@ static void interim_answers_without_end(void **state)
     (void)state;
     struct lab *lab = lab_new(POLICY(""));
     struct lab_port *client = lab_client(lab);
-    struct lab_port *upstream = ask(lab, client, GET);
+    struct lab_port *upstream = lab_ask(lab, client, GET);
     for (int i = 0; i < 32; i++)
         lab_send_text(upstream, "HTTP/1.1 102 Processing\r\n\r\n");
     assert_false(upstream->proxy_closed);
     lab_send_text(upstream, "HTTP/1.1 102 Processing\r\n\r\n");
-    assert_true(got_text(client, "HTTP/1.1 502 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 502 "));
     ended(lab, upstream, REASON_UPSTREAM);
     lab_free(lab);
 }
@@ -447,11 +432,11 @@ static void a_head_without_end(void **state)
     (void)state;
     struct lab *lab = lab_new(POLICY("egress: {limits: {head_bytes: 1MiB}}\n"));
     struct lab_port *client = lab_client(lab);
-    struct lab_port *upstream = ask(lab, client, GET);
+    struct lab_port *upstream = lab_ask(lab, client, GET);
     static char field[70001] = "HTTP/1.1 200 OK\r\nX: ";
     memset(field + strlen(field), 'x', sizeof field - 1 - strlen(field));
     lab_send_text(upstream, field);
-    assert_true(got_text(client, "HTTP/1.1 502 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 502 "));
     assert_int_equal(upstream->sent_taken, 65536);
     ended(lab, upstream, REASON_UPSTREAM);
     lab_free(lab);

@@ -21,11 +21,6 @@ static const char policy[] = "name: lab\n"
                              "    type: limited\n"
                              "    allowed_hosts: [allowed.test, other.test]\n";
 
-static bool got_text(const struct lab_port *party, const char *text)
-{
-    return party->got_len >= strlen(text) && memmem(party->got, party->got_len, text, strlen(text)) != NULL;
-}
-
 /* The attempt is sealed and not durable yet; all the rest of the desk's room is gone. */
 static struct lab_port *attempt_without_room(struct lab *lab, size_t *taken)
 {
@@ -57,7 +52,7 @@ static void a_lookup_waits_for_room(void **state)
     lab_advance(lab, 2000); /* the wait is over: its deadline too */
     assert_true(lab_answer(lab, 0, DNS_OK));
     assert_non_null(lab_connect(lab, 0));
-    assert_true(got_text(client, "HTTP/1.1 200 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 200 "));
     lab_commit(lab);
     assert_int_equal(lab_last(lab)->questions, 2);
     lab_free(lab);
@@ -70,7 +65,7 @@ static void it_waits_a_second_at_most(void **state)
     size_t taken;
     struct lab_port *client = attempt_without_room(lab, &taken);
     lab_advance(lab, 1100);
-    assert_true(got_text(client, "audit_unavailable"));
+    assert_true(lab_got_text(client, "audit_unavailable"));
     assert_int_equal(lab->queries, 0);
     assert_int_equal(desk_take_refused(lab->desk), 1);
     desk_credit_give(lab->desk, taken);
@@ -103,7 +98,7 @@ static void a_new_policy_ends_the_wait(void **state)
     size_t taken;
     struct lab_port *client = attempt_without_room(lab, &taken);
     lab_swap(lab, "name: lab\nconfig: {type: self_hosted, networking: {type: limited}}\n");
-    assert_true(got_text(client, "HTTP/1.1 403 ") && got_text(client, "host_not_allowed"));
+    assert_true(lab_got_text(client, "HTTP/1.1 403 ") && lab_got_text(client, "host_not_allowed"));
     desk_credit_give(lab->desk, taken);
     lab_commit(lab);
     assert_int_equal(lab->queries, 0);
@@ -143,7 +138,7 @@ static void an_environment_has_its_share_of_room(void **state)
     lab_send_text(clients[1], OTHER);
     lab_commit(lab);
     assert_int_equal(lab->queries, 1);
-    assert_true(got_text(clients[0], "limit_reached") != got_text(clients[1], "limit_reached"));
+    assert_true(lab_got_text(clients[0], "limit_reached") != lab_got_text(clients[1], "limit_reached"));
     assert_int_equal(desk_take_refused(lab->desk), 0); /* it does not wait in the way of others */
     lab_free(lab);
 }
@@ -164,7 +159,7 @@ static void an_environment_has_its_share_of_lookups(void **state)
     lab_commit(lab);
     assert_int_equal(lab->queries, 1);
     lab_commit(lab); /* the outcome too */
-    assert_true(got_text(second, "HTTP/1.1 503 ") && got_text(second, "limit_reached"));
+    assert_true(lab_got_text(second, "HTTP/1.1 503 ") && lab_got_text(second, "limit_reached"));
     assert_int_equal(lab_last(lab)->final_reason, REASON_LIMIT);
     assert_int_equal(lab_last(lab)->final_stage, STAGE_RESOLVE);
     assert_int_equal(atomic_load(reached), 1);
@@ -173,7 +168,7 @@ static void an_environment_has_its_share_of_lookups(void **state)
     lab_commit(lab);
     lab_commit(lab);
     assert_int_equal(lab->queries, 1);
-    assert_true(got_text(third, "limit_reached"));
+    assert_true(lab_got_text(third, "limit_reached"));
     assert_int_equal(atomic_load(reached), 2);
     lab_advance(lab, 1000); /* until nobody has answered them */
     struct lab_port *fourth = lab_client(lab);
@@ -192,7 +187,7 @@ static void the_cache_costs_no_room(void **state)
     size_t taken;
     struct lab_port *client = attempt_without_room(lab, &taken);
     assert_non_null(lab_connect(lab, 0));
-    assert_true(got_text(client, "HTTP/1.1 200 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 200 "));
     desk_credit_give(lab->desk, taken);
     lab_free(lab);
 }

@@ -66,11 +66,6 @@ static size_t hello_for(const char *sni, uint8_t out[static 2048])
     return hello_build(&spec, out, 2048);
 }
 
-static bool got_text(const struct lab_port *p, const char *text)
-{
-    return p->got_len >= strlen(text) && memmem(p->got, p->got_len, text, strlen(text)) != NULL;
-}
-
 /* Up to the 200: gives both sides. */
 static struct lab_port *open_tunnel(struct lab *lab, const char *connect, struct lab_port **out_upstream)
 {
@@ -80,7 +75,7 @@ static struct lab_port *open_tunnel(struct lab *lab, const char *connect, struct
     assert_true(lab_answer(lab, 0, DNS_OK));
     *out_upstream = lab_connect(lab, 0);
     assert_non_null(*out_upstream);
-    assert_true(got_text(client, "HTTP/1.1 200 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 200 "));
     client->got_len = 0;
     return client;
 }
@@ -141,8 +136,8 @@ static void a_denied_name_is_never_asked_for(void **state)
                   "CONNECT attacker.test:443 HTTP/1.1\r\nHost: attacker.test:443\r\n\r\nGET / HTTP/1.1\r\n\r\n");
     assert_int_equal(client->got_len, 0); /* the answer waits for its record */
     lab_commit(lab);
-    assert_true(got_text(client, "HTTP/1.1 403 policy"));
-    assert_true(got_text(client, "host_not_allowed"));
+    assert_true(lab_got_text(client, "HTTP/1.1 403 policy"));
+    assert_true(lab_got_text(client, "host_not_allowed"));
     assert_true(client->proxy_shut && !client->proxy_closed);
     lab_finish(client, LAB_EOF);
     assert_true(client->proxy_closed && !client->proxy_reset);
@@ -235,7 +230,7 @@ static void an_address_that_is_forbidden_is_not_dialled(void **state)
     lab_commit(lab);
     assert_int_equal(lab_last(lab)->final_reason, REASON_ADDRESS);
     assert_int_equal(lab_last(lab)->end, FLOW_END_REFUSED);
-    assert_true(got_text(client, " 403 "));
+    assert_true(lab_got_text(client, " 403 "));
     lab_free(lab);
 }
 
@@ -265,8 +260,8 @@ static void failures_outside_have_their_names(void **state)
         lab_commit(lab);
         assert_int_equal(lab_last(lab)->final_reason, cases[i].reason);
         assert_int_equal(lab_last(lab)->end, FLOW_END_FAILED);
-        assert_true(got_text(client, cases[i].status));
-        assert_true(got_text(client, "\"retry\":true"));
+        assert_true(lab_got_text(client, cases[i].status));
+        assert_true(lab_got_text(client, "\"retry\":true"));
         lab_free(lab);
     }
 }
@@ -288,7 +283,7 @@ static void deadlines_end_each_wait(void **state)
     lab_advance(lab, 400);
     lab_commit(lab);
     assert_int_equal(lab_last(lab)->reason, REASON_HEAD_TIME);
-    assert_true(got_text(slow, " 408 "));
+    assert_true(lab_got_text(slow, " 408 "));
 
     struct lab_port *upstream = NULL;
     struct lab_port *client = open_tunnel(lab, CONNECT_ALLOWED, &upstream);
@@ -319,8 +314,8 @@ static void without_evidence_nothing_leaves(void **state)
     lab_gate(lab, true);
     struct lab_port *client = lab_client(lab);
     lab_send_text(client, CONNECT_ALLOWED);
-    assert_true(got_text(client, "HTTP/1.1 503 "));
-    assert_true(got_text(client, "audit_unavailable"));
+    assert_true(lab_got_text(client, "HTTP/1.1 503 "));
+    assert_true(lab_got_text(client, "audit_unavailable"));
     assert_int_equal(lab->queries, 0);
     assert_int_equal(desk_take_refused(lab->desk), 1);
     lab_gate(lab, false);
@@ -328,7 +323,7 @@ static void without_evidence_nothing_leaves(void **state)
     struct lab_port *late = lab_client(lab);
     lab_send_text(late, CONNECT_ALLOWED);
     lab_gate(lab, true); /* while its record waits */
-    assert_true(got_text(late, "HTTP/1.1 503 "));
+    assert_true(lab_got_text(late, "HTTP/1.1 503 "));
     assert_int_equal(lab->queries, 0);
     lab_gate(lab, false);
     lab_commit(lab);
@@ -409,7 +404,7 @@ static void a_new_policy_judges_open_tunnels(void **state)
     assert_true(client->proxy_closed && client->proxy_reset);
     assert_int_equal(lab_lookups_pending(lab), 0);
     lab_commit(lab);
-    assert_true(got_text(waiting, " 403 "));
+    assert_true(lab_got_text(waiting, " 403 "));
     assert_int_equal(lab->attempts[0].final_reason, REASON_REVOKED);
     assert_int_equal(lab->attempts[0].generation, 1);
     assert_int_equal(lab->attempts[0].final_generation, 3);
@@ -445,7 +440,7 @@ static void budgets_hold_at_n_and_break_at_n_plus_one(void **state)
         lab_commit(lab);
     }
     assert_int_equal(lab->queries, 2); /* two tunnels, the third is over the limit */
-    assert_true(got_text(clients[2], " 503 "));
+    assert_true(lab_got_text(clients[2], " 503 "));
     assert_int_equal(lab_last(lab)->final_reason, REASON_LIMIT);
     assert_int_equal(lab_last(lab)->final_stage, STAGE_BUDGET);
     lab_answer(lab, 0, DNS_NXDOMAIN);
@@ -476,7 +471,7 @@ static void budgets_hold_at_n_and_break_at_n_plus_one(void **state)
     assert_int_equal(lab->attempt_count - before, 2); /* one more within the rate, and one for all that were above */
     assert_int_equal(lab_last(lab)->reason, REASON_RATE);
     assert_int_equal(lab_last(lab)->count, 2);
-    assert_true(got_text(denied, " 429 ") && got_text(malformed, " 429 "));
+    assert_true(lab_got_text(denied, " 429 ") && lab_got_text(malformed, " 429 "));
     lab_free(lab);
 }
 
@@ -603,7 +598,7 @@ static void nobody_in_particular_is_refused(void **state)
     struct lab_port *client = lab_client(lab);
     lab_send_text(client, CONNECT_ALLOWED);
     lab_commit(lab);
-    assert_true(got_text(client, " 403 ") && got_text(client, "identity_unknown"));
+    assert_true(lab_got_text(client, " 403 ") && lab_got_text(client, "identity_unknown"));
     assert_int_equal(lab_last(lab)->reason, REASON_IDENTITY);
     lab_free(lab);
 }
@@ -614,10 +609,10 @@ static void pages_are_no_attempts(void **state)
     struct lab *lab = lab_new(limited);
     struct lab_port *client = lab_client(lab);
     lab_send_text(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_true(got_text(client, "HTTP/1.1 200 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 200 "));
     client = lab_client(lab);
     lab_send_text(client, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_true(got_text(client, "HTTP/1.1 404 "));
+    assert_true(lab_got_text(client, "HTTP/1.1 404 "));
     lab_commit(lab);
     assert_int_equal(lab->attempt_count, 0);
     lab_free(lab);
@@ -634,7 +629,7 @@ static void a_refused_client_that_goes_was_never_listened_to(void **state)
     lab_advance(lab, 4999);
     assert_int_equal(client->got_len, 0); /* not before the record is durable */
     lab_commit(lab);
-    assert_true(got_text(client, "HTTP/1.1 403 ") && client->proxy_shut && client->port.deaf);
+    assert_true(lab_got_text(client, "HTTP/1.1 403 ") && client->proxy_shut && client->port.deaf);
     lab_finish(client, LAB_EOF);
     assert_false(client->proxy_closed);
     lab_advance(lab, 2);
@@ -679,7 +674,7 @@ static void a_client_that_cannot_be_listened_to(void **state)
     struct lab_port *half = lab_client_says(lab, "CONNECT allo", 12);
     assert_int_equal(half->got_len, 0);
     lab_commit(lab);
-    assert_true(got_text(half, " 503 ") && got_text(half, "limit_reached"));
+    assert_true(lab_got_text(half, " 503 ") && lab_got_text(half, "limit_reached"));
     assert_int_equal(lab->attempt_count, 1);
     assert_int_equal(lab_last(lab)->reason, REASON_LIMIT);
     lab_advance(lab, 2);
